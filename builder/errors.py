@@ -1,0 +1,84 @@
+"""Every error this tool raises on purpose. Only the command line prints them, and only there do they become exit codes."""
+
+from __future__ import annotations
+
+
+class BuilderError(Exception):
+    """What failed and on which thing (`message`), and what to do next (`hint`).
+
+    `exit_code` is what the process ends with: 1 failed, 2 wrong usage or settings, 4 needs authentication.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BuilderError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class SettingsError(BuilderError):
+    """builder.toml (or `[tool.builder]`) says something that cannot be."""
+
+    exit_code = 2
+
+
+class AuthError(BuilderError):
+    """A server wants credentials, or refuses the ones it got."""
+
+    exit_code = 4
+
+
+class SourceError(BuilderError):
+    """The git repository cannot give what was asked of it."""
+
+
+class RevisionError(SourceError):
+    """No such revision, or an ambiguous one."""
+
+    exit_code = 2
+
+
+class StoreError(BuilderError):
+    """A registry, a layout on disk or a Docker daemon did not do what was asked."""
+
+
+class BlobUnknownError(StoreError):
+    """A manifest names a blob which the store does not hold (MANIFEST_BLOB_UNKNOWN)."""
+
+
+class TagConflictError(StoreError):
+    """A tag that is never overwritten already names another digest."""
+
+
+class IntegrityError(BuilderError):
+    """Bytes do not hash to the digest that names them, or an image differs from its commit."""
+
+
+class DepsError(BuilderError):
+    """The dependencies image or layers cannot be made here."""
+
+
+class ProcessError(BuilderError):
+    """A program ended badly. Keeps what was started and the end of what it said."""
+
+    def __init__(self, argv: tuple[str, ...], returncode: int, stderr: str, hint: str = "") -> None:
+        tail = "\n".join(stderr.strip().splitlines()[-12:])
+        super().__init__(f"{argv[0]} ended with exit code {returncode}: {' '.join(argv)}\n{tail}".rstrip(), hint)
+        self.argv = argv
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+class ProgramMissingError(BuilderError):
+    """A program that this step needs is not on PATH."""
+
+
+class LaunchError(BuilderError):
+    """A command of the team could not be started, or did not end well."""

@@ -1,0 +1,1 @@
+"""A commit becomes an image: shards, layers, plan, assembly; dependencies and tool layers; verification."""

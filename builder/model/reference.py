@@ -1,0 +1,68 @@
+"""What an image is called: `registry/name:tag` or `registry/name@sha256:...`.
+
+Grammar: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from builder.errors import UsageError
+from builder.model.oci import is_digest
+
+_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*\Z")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
+DOCKER_HUB = "registry-1.docker.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A registry's host (with port, when it has one) and a name in it."""
+
+    host: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """`host[:port]/name`; a first part that is no host (no dot, no port, not localhost) means Docker Hub."""
+        first, _, rest = text.partition("/")
+        if not rest or not ("." in first or ":" in first or first == "localhost"):
+            first, rest = DOCKER_HUB, text if "/" in text else f"library/{text}"
+        elif first in ("docker.io", "index.docker.io"):
+            first = DOCKER_HUB
+        if not _NAME.match(rest):
+            raise UsageError(f"{text!r} is not a repository name", "write host[:port]/name, in lower case")
+        return cls(first, rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image in a repository by digest, by tag, or both. One of the two is always there."""
+
+    repository: Repository
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.repository}{':' + self.tag if self.tag else ''}{'@' + self.digest if self.digest else ''}"
+
+    @property
+    def name(self) -> str:
+        """What a registry is asked for: the digest when there is one, else the tag."""
+        return self.digest or self.tag
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Without tag and digest the tag is `latest`. Raises UsageError on what is no reference."""
+        rest, _, digest = text.partition("@")
+        if digest and not is_digest(digest):
+            raise UsageError(f"{text!r} has a digest that is not sha256:<64 hex digits>")
+        slash, colon = rest.rfind("/"), rest.rfind(":")
+        rest, tag = (rest[:colon], rest[colon + 1 :]) if colon > slash else (rest, "")
+        if tag and not _TAG.match(tag):
+            raise UsageError(f"{text!r} has a tag that no registry takes: {tag!r}")
+        return cls(Repository.parse(rest), tag or ("" if digest else "latest"), digest)

@@ -1,0 +1,70 @@
+"""The one door to other programs: argument lists only, never a shell; errors keep the argv and the end of stderr."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import ProcessError, ProgramMissingError
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended: its exit code and everything it wrote."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode("utf-8", "surrogateescape")
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    check: bool = True,
+    timeout: float | None = None,
+) -> Completed:
+    """Runs a program to its end and returns what it wrote.
+
+    `env` replaces the whole environment. Raises ProcessError on an exit code other than 0 (unless `check` is false)
+    or on a time-out, and ProgramMissingError when there is no such program.
+    """
+    try:
+        done = subprocess.run(list(argv), cwd=cwd, env=env, input=stdin, capture_output=True, timeout=timeout, check=False)
+    except FileNotFoundError as error:
+        raise _missing(argv, cwd) from error
+    except subprocess.TimeoutExpired as error:
+        raise ProcessError(tuple(argv), -1, f"still running after {timeout} s") from error
+    if check and done.returncode != 0:
+        raise ProcessError(tuple(argv), done.returncode, done.stderr.decode("utf-8", "replace"))
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | None = subprocess.PIPE,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Starts a program that is talked to while it runs. The caller waits for it."""
+    try:
+        return subprocess.Popen(list(argv), cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+    except FileNotFoundError as error:
+        raise _missing(argv, cwd) from error
+
+
+def _missing(argv: Sequence[str], cwd: Path | str | None) -> ProgramMissingError:
+    if cwd is not None and not Path(cwd).is_dir():
+        return ProgramMissingError(f"{argv[0]} cannot start: there is no directory {cwd}")
+    return ProgramMissingError(f"{argv[0]} is not installed, or not on PATH", f"install {argv[0]}; `builder doctor` lists what is missing")

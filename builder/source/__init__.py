@@ -1,0 +1,1 @@
+"""Git: revisions to commits, trees and blobs, snapshots of a dirty tree."""
