@@ -1,0 +1,73 @@
+"""What a value must be beyond its type. Each raises ValueError(what was expected)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?\Z")
+_PYTHON = re.compile(r"3\.\d+\Z")
+_FLOW = re.compile(r"[a-z][a-z0-9-]{0,21}\Z")
+_PASSWORD = re.compile(r"[a-z+]+://[^/@]*:[^/@]*@")
+
+
+def workdir(value: str) -> None:
+    if not value.startswith("/") or value == "/" or value.startswith("//") or posixpath.normpath(value) != value or "\0" in value:
+        raise ValueError('an absolute directory such as "/code", without "..", "." or a slash at the end')
+
+
+def import_path(values: Iterable[str]) -> None:
+    for value in values:
+        if not value or ":" in value or "\0" in value or ".." in value.split("/"):
+            raise ValueError('directories, relative to image.workdir or absolute, without ".." and ":"')
+
+
+def patterns(values: Iterable[str]) -> None:
+    for value in values:
+        if not value.strip("!/ ") or value.startswith("#") or any(c in value for c in "\0\n\r"):
+            raise ValueError('patterns as in .gitignore, such as "data/", "*.bin", "/docs" or "!keep.bin"')
+
+
+def inside(value: str) -> None:
+    if value and (value.startswith("/") or ".." in value.split("/") or "\0" in value):
+        raise ValueError('a path relative to the repository\'s root, without ".."')
+
+
+def all_inside(values: Iterable[str]) -> None:
+    for value in values:
+        inside(value)
+
+
+def variables(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if not _VARIABLE.match(name) or "\0" in value:
+            raise ValueError("names of environment variables (letters, digits and _) with their values")
+
+
+def platform(value: str) -> None:
+    if not _PLATFORM.match(value):
+        raise ValueError('a platform such as "linux/amd64"')
+
+
+def python(value: str) -> None:
+    if value and not _PYTHON.match(value):
+        raise ValueError('a Python version such as "3.12"')
+
+
+def public_url(value: str) -> None:
+    """It ends up in labels that everybody who can pull can read."""
+    if value and ("://" not in value or _PASSWORD.match(value) or any(c.isspace() for c in value)):
+        raise ValueError('a URL such as "https://git.example.com/team/repository", without a password')
+
+
+def command(value: tuple[str, ...]) -> None:
+    if any("\0" in word for word in value):
+        raise ValueError("words without NUL characters")
+
+
+def flow_names(values: Iterable[str]) -> None:
+    for name in values:
+        if not _FLOW.match(name):
+            raise ValueError("a name of at most 22 lower case letters, digits and hyphens, with a letter first")
