@@ -1,0 +1,1 @@
+"""What `builder demo` shows: the example repository with a history."""

@@ -1,0 +1,1 @@
+"""Predicts the next action on a user interface."""
