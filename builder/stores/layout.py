@@ -12,12 +12,11 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import io
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,7 +94,7 @@ class LayoutStore:
             return False
         self._prepare()
         with contextlib.closing(source()) as stream:
-            self._write(path, stream, blob)
+            self._write(path, blob.size, lambda file: _copy(stream, file, blob))
         return True
 
     def put_manifest(self, data: bytes, media_type: str, tags: tuple[str, ...] = ()) -> str:
@@ -181,7 +180,7 @@ class LayoutStore:
             self._write_bytes(marker, b'{"imageLayoutVersion":"1.0.0"}')
         with self._locked():
             if not (self.directory / "index.json").exists():
-                self._write_bytes(self.directory / "index.json", Index().to_bytes())
+                self._write_bytes(self.directory / "index.json", Index().data)
         self._ready = True
 
     def _point(self, tags: tuple[str, ...], manifest: Descriptor) -> dict[str, str]:
@@ -191,7 +190,7 @@ class LayoutStore:
             taken = {tag: index.tags[tag] for tag in tags if index.tags.get(tag, manifest.digest) != manifest.digest}
             changed = index.with_manifest(manifest, tuple(tag for tag in tags if tag not in index.tags))
             if changed is not index:
-                self._write_bytes(self.directory / "index.json", changed.to_bytes())
+                self._write_bytes(self.directory / "index.json", changed.data)
                 seen = (self.directory / "index.json").stat()
                 self._cached = ((seen.st_mtime_ns, seen.st_size, seen.st_ino), changed)
         return taken
@@ -204,32 +203,32 @@ class LayoutStore:
             yield
 
     def _write_bytes(self, path: Path, data: bytes) -> None:
-        self._write(path, io.BytesIO(data), Descriptor("", sha256(data), len(data)))
+        self._write(path, len(data), lambda file: file.write(data))
 
-    def _write(self, path: Path, stream: BinaryIO, expected: Descriptor) -> None:
-        """Writes aside, checks digest and size, flushes, renames. What was written is gone again when any of it fails."""
+    def _write(self, path: Path, size: int, fill: Callable[[BinaryIO], object]) -> None:
+        """Writes aside, flushes, renames. What was written is gone again when any of it fails."""
         try:
             handle, aside = tempfile.mkstemp(dir=self._aside)
         except OSError as error:
-            raise self._cannot_write(path, expected, error) from error
+            raise self._cannot_write(path, size, error) from error
         try:
             with os.fdopen(handle, "wb") as file:
-                _copy(stream, file, expected)
+                fill(file)
                 file.flush()
                 os.fsync(file.fileno())
             Path(aside).chmod(0o644)
             Path(aside).replace(path)
         except OSError as error:
-            raise self._cannot_write(path, expected, error) from error
+            raise self._cannot_write(path, size, error) from error
         finally:
             Path(aside).unlink(missing_ok=True)
 
-    def _cannot_write(self, path: Path, blob: Descriptor, error: OSError) -> StoreError:
+    def _cannot_write(self, path: Path, size: int, error: OSError) -> StoreError:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return StoreError(f"cannot write {path}: {error.strerror or error}")
         free = shutil.disk_usage(self.directory).free
         hint = "free some space, or name another directory: --to oci:DIR"
-        return StoreError(f"disk full: {self.directory} needs {blob.size} bytes for {path.name[:12]}, {free} are free", hint)
+        return StoreError(f"disk full: {self.directory} needs {size} bytes for {path.name[:12]}, {free} are free", hint)
 
 
 def _copy(stream: BinaryIO, file: BinaryIO, expected: Descriptor) -> None:
