@@ -1,0 +1,52 @@
+"""What the shell offers after a tab. Never an error: a completion that fails offers nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from builder.cli.commands import BUILT_IN_FLOWS
+from builder.errors import BuilderError
+
+
+def words(lines: Mapping[str, str], incomplete: str) -> list[CompletionItem]:
+    """Those words that begin so, each with its line of help."""
+    return [CompletionItem(word, help=line) for word, line in lines.items() if word.startswith(incomplete)]
+
+
+def flow_at_revision(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """`FLOW@`, and after the `@` revisions."""
+    flow, at, typed = incomplete.partition("@")
+    if not at:
+        return words(dict.fromkeys((f"{name}@" for name in flows()), "flow"), incomplete)
+    return [CompletionItem(f"{flow}@{item.value}", help=item.help) for item in revision(ctx, param, typed)]
+
+
+def revision(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """Branches and tags; short shas of the latest commits with their subjects."""
+    names = dict.fromkeys(["HEAD", *_git("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes")], "")
+    commits = dict(line.partition(" ")[::2] for line in _git("log", "--all", "--max-count=200", "--format=%h %s"))
+    return words({**names, **commits}, incomplete)
+
+
+def flows() -> list[str]:
+    from builder.settings import load
+
+    try:
+        named: Iterable[str] = load(Path.cwd(), os.environ).flow
+    except BuilderError:
+        named = ()
+    return sorted({*named, *BUILT_IN_FLOWS})
+
+
+def _git(*arguments: str) -> list[str]:
+    from builder.process import run
+
+    try:
+        return run(["git", *arguments], check=False, timeout=5).text.splitlines()
+    except BuilderError:
+        return []

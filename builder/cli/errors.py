@@ -1,0 +1,79 @@
+"""The one boundary where errors become lines on stderr and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from builder.cli import output
+from builder.errors import BuilderError
+
+INTERNAL, USAGE, INTERRUPTED, PIPE = 1, 2, 130, 141
+
+EXIT_CODES = {
+    0: "done, or nothing to do",
+    1: "it failed; the message says what and what to do next",
+    2: "the command line, a revision or the settings ask for something that cannot be",
+    4: "a server wants credentials, or refuses those it got",
+    INTERRUPTED: "interrupted (ctrl-C)",
+    PIPE: "the reader of the output went away",
+}
+"""For people and the reference. A command whose answer is no (`verify`, `doctor`) ends with 1."""
+
+
+@dataclass
+class Flags:
+    """What the global options said. They may stand before or after the command's name."""
+
+    verbose: bool = False
+
+
+def guarded(body: Callable[[], object], flags: Flags) -> int:
+    """Runs a command and returns its exit code: what it returned when that is a number, else 0."""
+    try:
+        code = body()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _silence()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        output.error("interrupted")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the boundary
+        if flags.verbose:
+            _traceback()
+        return _explain(error, flags.verbose)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception, verbose: bool) -> int:
+    if isinstance(error, BuilderError):
+        output.error(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "builder"
+        output.error(error.format_message(), f"`{path} --help` shows what it takes")
+        return USAGE
+    if isinstance(error, click.ClickException):
+        output.error(error.format_message())
+        return error.exit_code
+    again = "" if verbose else "run it again with -v to see where, and report it with what that prints"
+    output.error(f"internal error: {type(error).__name__}: {error}", again)
+    return INTERNAL
+
+
+def _traceback() -> None:
+    import traceback
+
+    sys.stderr.write(traceback.format_exc())
+
+
+def _silence() -> int:
+    """Nobody reads stdout any more; what is still buffered must not raise again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE

@@ -1,0 +1,130 @@
+"""The only printer. stdout carries the result alone; everything else goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
+
+import click
+
+SCHEMA = 1
+"""Of every JSON document. It grows when a key goes away or changes its meaning; a new key leaves it."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+_RED, _YELLOW, _DIM = 31, 33, 2
+
+
+def result(line: str) -> None:
+    """A line of the result."""
+    _write(sys.stdout, line)
+
+
+def note(text: str) -> None:
+    """Something worth knowing while it works."""
+    _write(sys.stderr, text)
+
+
+def warn(text: str) -> None:
+    _write(sys.stderr, text, "warning: ", _YELLOW)
+
+
+def error(message: str, hint: str = "") -> None:
+    _write(sys.stderr, message, "error: ", _RED)
+    if hint:
+        _write(sys.stderr, hint, "hint: ", _DIM)
+
+
+def document(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """The result as JSON: an object, or a list of objects, each with its `schema`."""
+    stamped = {"schema": SCHEMA, **value} if isinstance(value, Mapping) else [{"schema": SCHEMA, **item} for item in value]
+    sys.stdout.write(json.dumps(stamped, indent=2) + "\n")
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """The result as columns; those named in `right` are aligned to the right. Plain text unless stdout is a terminal."""
+    cells = [[clean(cell).replace("\n", " ").replace("\t", " ") for cell in row] for row in rows]
+    if is_terminal(sys.stdout):
+        _rich_table(headers, cells, right)
+        return
+    widths = [max(len(row[column]) for row in [list(headers), *cells]) for column in range(len(headers))]
+    for row in [list(headers), *cells]:
+        aligned = [
+            cell.rjust(width) if header in right else cell.ljust(width) for cell, width, header in zip(row, widths, headers, strict=True)
+        ]
+        result("  ".join(aligned).rstrip())
+
+
+def _rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold" if has_colour(sys.stdout) else "")
+    for header in headers:
+        grid.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    for row in cells:
+        grid.add_row(*(Text(cell) for cell in row))
+    Console(file=sys.stdout, no_color=not has_colour(sys.stdout)).print(grid)
+
+
+def format_option(*forms: str) -> Callable[[Any], Any]:
+    """`-o/--output`, handed to the command as `form`. Without it: `name` when stdout is no terminal, else the first of `forms`."""
+
+    def default(_: click.Context, __: click.Parameter, value: str | None) -> str:
+        return value or ("name" if "name" in forms and not is_terminal(sys.stdout) else forms[0])
+
+    meaning = "How to print the result." + (" Default: name when stdout is no terminal." if "name" in forms else "")
+    return click.option("-o", "--output", "form", type=click.Choice(forms), callback=default, help=meaning)
+
+
+def clean(text: str) -> str:
+    """Without control characters: names and messages come from repositories and servers, and a terminal would obey them."""
+    return text.translate(_CONTROL)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colour(stream: TextIO) -> bool:
+    """https://no-color.org"""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def _write(stream: TextIO, text: str, label: str = "", colour: int = 0) -> None:
+    if label and has_colour(stream):
+        label = f"\x1b[{colour}m{label}\x1b[0m"
+    stream.write(f"{label}{clean(text)}\n")
+    stream.flush()
+
+
+def size(count: int) -> str:
+    """`512 B`, `1.2 MB`: powers of 1000, as disks and registries are sold."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `1 h 40 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 layer`, `3 layers`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,66 @@
+"""The composition root: the one place that knows the concrete classes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from builder.errors import UsageError
+from builder.settings import Settings, load
+from builder.stores.interface import Store
+
+_FORMS = "write registry.host/name, oci:DIR or docker:"
+
+
+def load_settings(start: Path | None = None) -> Settings:
+    """The settings in force in `start`, the working directory when there is none."""
+    return load(start or Path.cwd(), os.environ)
+
+
+def open_store(text: str, settings: Settings) -> Store:
+    """The store that `text` (what `--to` says) names, or the settings' own when it is empty.
+
+    A relative `oci:DIR` starts from the working directory on the command line, from the settings' root in the settings.
+    Raises UsageError on what names no store. Nothing is read, written or asked yet.
+    """
+    ours, root = (text, Path.cwd()) if text else (settings.store.target, settings.root)
+    if ours.startswith("oci:"):
+        return _layout(ours, root)
+    if ours.startswith("docker:"):
+        return _daemon(ours)
+    return _registry(ours, settings)
+
+
+def _layout(text: str, root: Path) -> Store:
+    from builder.stores.layout import LayoutStore
+
+    directory = text.removeprefix("oci:")
+    if not directory:
+        raise UsageError("oci: names no directory", "write oci:DIR, such as oci:.builder/images")
+    if "@sha256:" in directory:
+        raise UsageError(f"{text} names one image, not a store", f"write {text.partition('@')[0]}")
+    return LayoutStore(root / Path(directory).expanduser())
+
+
+def _daemon(text: str) -> Store:
+    if text != "docker:":
+        raise UsageError(f"{text} names no store", "write docker: alone; the daemon is the one of DOCKER_HOST, or the local one")
+    from builder.stores.daemon import DaemonStore
+
+    return DaemonStore()
+
+
+def _registry(text: str, settings: Settings) -> Store:
+    from builder.model.reference import Repository
+
+    host, slash, name = text.partition("/")
+    if "://" in text:
+        raise UsageError(f"{text} is a URL, not a store", _FORMS)
+    if not slash or not name or not ("." in host or ":" in host or host == "localhost"):
+        raise UsageError(f"{text} does not begin with a registry's host", f"{_FORMS} (oci:{text} for a directory)")
+    if "@" in name or ":" in name:
+        raise UsageError(f"{text} names one image, not a store", f"write {host}/{name.partition('@')[0].partition(':')[0]}")
+    from builder.stores.registry import RegistryStore
+
+    pull = settings.store.pull if text == settings.store.target else ""
+    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=settings.store.insecure)
