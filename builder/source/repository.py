@@ -1,0 +1,227 @@
+"""One git repository, opened for reading: revisions to commits, commits to files, files to bytes.
+
+Everything goes through a few `git cat-file --batch` processes; GitPython is for porcelain elsewhere (it takes 140 ms to import).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from builder import process
+from builder.errors import RevisionError, SourceError
+from builder.model.tree import SUBMODULE, Commit, Entry
+from builder.source import partial, submodules
+from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
+from builder.source.trees import TreeCache
+
+_FULL_SHA = re.compile(r"[0-9a-f]{40}\Z")
+_PERSON = re.compile(r"(.*?) ?<[^>]*> (-?\d+) [+-]\d{4}\Z", re.DOTALL)
+
+
+class Git:
+    """A repository, a worktree of one, or a bare one. Close it, or use it in a `with` statement.
+
+    `git_dir` is the directory that holds the objects; `top` is the root of the working tree, None in a bare repository.
+    """
+
+    def __init__(self, git_dir: Path, top: Path | None, *, shallow: bool = False, worktree_dir: Path | None = None) -> None:
+        self.git_dir = git_dir
+        self.top = top
+        self.shallow = shallow
+        # HEAD and other revisions are looked up where the worktree keeps them; objects are shared.
+        self._pool = ReaderPool(worktree_dir or git_dir)
+        self._trees = TreeCache()
+        self._commits: dict[str, Commit] = {}
+        self._submodules: dict[bytes, Git] = {}
+
+    @classmethod
+    def open(cls, start: Path) -> Git:
+        """The repository that holds the directory `start`. Raises SourceError when there is none, or it uses sha256 names."""
+        asked = ("--absolute-git-dir", "--git-common-dir", "--is-shallow-repository", "--show-object-format", "--show-toplevel")
+        argv = ["git", "-C", str(start), "rev-parse", "--path-format=absolute", *asked]
+        done = process.run(argv, env=git_environment(), check=False)
+        lines = done.text.splitlines()
+        if len(lines) < len(asked) - 1:
+            raise SourceError(f"{start} is not in a git repository: {_last_line(done.stderr)}", "name one with --repo DIR")
+        own, common, shallow, form = lines[: len(asked) - 1]
+        if form != "sha1":
+            raise SourceError(f"{start}: repositories with {form} object names are not supported yet", "use one with sha1 names")
+        top = Path(lines[len(asked) - 1]) if done.returncode == 0 and len(lines) == len(asked) else None
+        return cls(Path(common), top, shallow=shallow == "true", worktree_dir=Path(own))
+
+    def __enter__(self) -> Git:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._pool.close()
+        for module in self._submodules.values():
+            module.close()
+
+    def run(self, *argv: str, stdin: bytes = b"", check: bool = True) -> process.Completed:
+        """A git command in this repository (in its working tree, where there is one)."""
+        where = ["-C", str(self.top)] if self.top else ["--git-dir", str(self.git_dir)]
+        return process.run(["git", *where, *argv], env=git_environment(), stdin=stdin, check=check)
+
+    @contextmanager
+    def reader(self) -> Iterator[ObjectReader]:
+        """A reader of objects, for this thread alone while in the `with` statement."""
+        with self._pool.reader() as reader:
+            yield reader
+
+    def resolve(self, revision: str) -> Commit:
+        """The commit that a revision names, in any of git's spellings. Raises RevisionError when there is none."""
+        if not revision or "\n" in revision or "\0" in revision:
+            raise RevisionError(f"{revision!r} is not a revision")
+        with self.reader() as reader:
+            try:
+                found = reader.find(f"{revision}^{{commit}}")
+            except SourceError as error:
+                raise RevisionError(error.message, error.hint) from error
+        if found is None or found.kind != "commit":
+            raise RevisionError(f"no commit is named {revision!r} in {self.top or self.git_dir}", self._how_to_find(revision))
+        return self._remember(found)
+
+    def commit(self, sha: str) -> Commit:
+        """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
+        return self._commits.get(sha) or self.resolve(sha)
+
+    def ancestors(self, commit: Commit) -> Iterator[Commit]:
+        """First parents from the nearest on, as far as this clone reaches."""
+        while commit.parents:
+            try:
+                commit = self.commit(commit.parents[0])
+            except RevisionError:
+                return
+            yield commit
+
+    def entries(self, commit: Commit, *, submodules: bool = False) -> tuple[Entry, ...]:
+        """Every file of the commit, sorted by path.
+
+        With `submodules` their files stand in their places, read from the clones that `git submodule update` makes
+        (SourceError naming the path when one's commit is absent); without, they are left out.
+        """
+        with self.reader() as reader:
+            self._trees.load(reader, commit.tree)
+        flat = self._trees.flatten(commit.tree)
+        if not submodules:
+            return tuple(entry for entry in flat if entry.mode != SUBMODULE)
+        return tuple(file for entry in flat for file in (self._inside(commit, entry) if entry.mode == SUBMODULE else (entry,)))
+
+    def read(self, entry: Entry) -> bytes:
+        """The whole content of one file."""
+        with self._home(entry).reader() as reader:
+            return b"".join(found.data for found in reader.objects([entry.oid]))
+
+    def read_path(self, commit: Commit, path: str) -> bytes | None:
+        """The content of one path of a commit; None when there is no such file."""
+        with self.reader() as reader:
+            found = reader.find(f"{commit.sha}:{path}")
+        return found.data if found and found.kind == "blob" else None
+
+    def stream(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, Iterator[bytes]]]:
+        """Each file with its size and its content in chunks, in order; each must be read before the next is taken."""
+        for home, group in _runs_of_home(entries):
+            with self._at(home).reader() as reader:
+                for entry, blob in zip(group, reader.blobs(entry.oid for entry in group), strict=True):
+                    yield entry, blob.size, blob.chunks
+
+    def sizes(self, entries: Iterable[Entry]) -> dict[str, int]:
+        """oid -> size in bytes of each file's blob. In a partial clone, `fetch_missing` first."""
+        sizes: dict[str, int] = {}
+        for home, group in _runs_of_home(sorted(entries, key=lambda entry: entry.home)):
+            asked = "".join(f"{entry.oid}\n" for entry in group).encode()
+            git_dir = self._at(home).git_dir
+            argv = ["git", "--git-dir", str(git_dir), "cat-file", "--batch-check=%(objectname) %(objectsize)"]
+            for line in process.run(argv, stdin=asked, env=git_environment()).text.splitlines():
+                oid, _, size = line.partition(" ")
+                if not size.isdigit():
+                    raise SourceError(f"object {oid} is missing from {git_dir}", "fetch it (`git fetch`), or run `git fsck`")
+                sizes[oid] = int(size)
+        return sizes
+
+    def fetch_missing(self, commit: Commit, entries: Iterable[Entry]) -> int:
+        """In a partial clone, gets the absent blobs of these files in one request; returns how many. Elsewhere does nothing."""
+        if not partial.is_partial(self.git_dir):
+            return 0
+        wanted = {entry.oid for entry in entries if not entry.home}
+        missing = partial.missing_objects(self.git_dir, commit.tree) & wanted
+        if missing:
+            partial.fetch_objects(self.git_dir, sorted(missing))
+        return len(missing)
+
+    def _remember(self, found: GitObject) -> Commit:
+        commit = parse_commit(found)
+        self._commits[commit.sha] = commit
+        return commit
+
+    def _home(self, entry: Entry) -> Git:
+        return self._at(entry.home)
+
+    def _at(self, home: bytes) -> Git:
+        return self._submodules[home] if home else self
+
+    def _inside(self, commit: Commit, link: Entry) -> Iterator[Entry]:
+        module = self._submodules.get(link.path)
+        if module is None:
+            module = self._submodules[link.path] = Git(submodules.directory(self, commit, link), None)
+        try:
+            inner = module.commit(link.oid)
+        except RevisionError as error:
+            raise submodules.absent(link) from error
+        for entry in module.entries(inner, submodules=True):
+            if entry.home:
+                self._submodules[link.path + b"/" + entry.home] = module._submodules[entry.home]
+            yield Entry(link.path + b"/" + entry.path, entry.mode, entry.oid, link.path + b"/" + entry.home if entry.home else link.path)
+
+    def _how_to_find(self, revision: str) -> str:
+        if self.shallow:
+            return "this clone is shallow: `git fetch --unshallow` brings the rest of the history"
+        if _FULL_SHA.match(revision):
+            return "`git fetch origin " + revision + "` brings it, if a remote has it"
+        return "`git branch -a` and `git tag` list the names; `git fetch` brings new ones"
+
+
+def parse_commit(found: GitObject) -> Commit:
+    """Reads a commit object (git help cat-file; the format is fixed)."""
+    head, _, message = found.data.partition(b"\n\n")
+    tree, date, author, parents = "", 0, "", []
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        if key == b"tree":
+            tree = value.decode()
+        elif key == b"parent":
+            parents.append(value.decode())
+        elif key == b"author":
+            author = _person(value)[0]
+        elif key == b"committer":
+            date = _person(value)[1]
+    subject = message.decode("utf-8", "replace").strip().partition("\n")[0]
+    return Commit(found.oid, tree, tuple(parents), date, author, subject)
+
+
+def _person(value: bytes) -> tuple[str, int]:
+    match = _PERSON.match(value.decode("utf-8", "replace"))
+    return (match[1], int(match[2])) if match else ("", 0)
+
+
+def _runs_of_home(entries: Iterable[Entry]) -> Iterator[tuple[bytes, list[Entry]]]:
+    run: list[Entry] = []
+    for entry in entries:
+        if run and run[-1].home != entry.home:
+            yield run[-1].home, run
+            run = []
+        run.append(entry)
+    if run:
+        yield run[-1].home, run
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].removeprefix("fatal: ") if lines else ""
