@@ -3,30 +3,58 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
 from builder.errors import BlobUnknownError, IntegrityError, StoreError, TagConflictError
 from builder.model.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor, Manifest, canonical_json, sha256
+from builder.model.reference import Repository
 from builder.stores.interface import Store
 from builder.stores.layout import LayoutStore
+from builder.stores.registry import RegistryStore
+from tests.fixtures.memory_store import MemoryStore
+from tests.fixtures.registry_server import RegistryServer
 
 
 @contextmanager
-def layout(directory: Path) -> Iterator[Store]:
-    yield LayoutStore(directory / "images")
+def layout(request: pytest.FixtureRequest) -> Iterator[Store]:
+    yield LayoutStore(request.getfixturevalue("tmp_path") / "images")
 
 
-FACTORIES: dict[str, Callable[[Path], AbstractContextManager[Store]]] = {"layout": layout}
+@contextmanager
+def memory(request: pytest.FixtureRequest) -> Iterator[Store]:
+    yield MemoryStore()
 
 
-@pytest.fixture(params=FACTORIES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with FACTORIES[request.param](tmp_path) as made:
+@contextmanager
+def strict_registry(request: pytest.FixtureRequest) -> Iterator[Store]:
+    with RegistryServer() as server, closing(RegistryStore(server.repository())) as made:
+        yield made
+
+
+@contextmanager
+def docker_registry(request: pytest.FixtureRequest) -> Iterator[Store]:
+    repository = Repository(request.getfixturevalue("docker_registry"), f"contract/{uuid.uuid4().hex}")
+    with closing(RegistryStore(repository)) as made:
+        yield made
+
+
+FACTORIES: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[Store]]] = {
+    "memory": memory,
+    "layout": layout,
+    "strict registry": strict_registry,
+    "docker-registry": docker_registry,
+}
+MARKS = {"docker-registry": pytest.mark.registry}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in FACTORIES])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    with FACTORIES[request.param](request) as made:
         yield made
 
 

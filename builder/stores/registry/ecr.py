@@ -1,0 +1,73 @@
+"""Amazon ECR: credentials and repositories come from AWS, not from the registry.
+
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any
+
+from builder.errors import AuthError, StoreError
+from builder.model.reference import Repository
+
+if TYPE_CHECKING:
+    from builder.stores.registry.credentials import Credential
+
+_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?\Z")
+
+
+def region(host: str) -> str:
+    """The AWS region of an ECR host (`<account>.dkr.ecr.<region>.amazonaws.com`); empty for any other host."""
+    match = _HOST.match(host)
+    return match["region"] if match else ""
+
+
+def credential(host: str) -> Credential:
+    """The user `AWS` with a password that lives for 12 hours."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from builder.stores.registry.credentials import Credential
+
+    try:
+        answer = _client(host).get_authorization_token()
+        token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
+    except (BotoCoreError, ClientError, LookupError, ValueError) as error:
+        raise AuthError(f"{host}: AWS gives no token for it: {_said(error)}", "aws sts get-caller-identity shows who you are") from error
+    user, _, password = token.partition(":")
+    return Credential(user, password)
+
+
+def create_repository(repository: Repository) -> None:
+    """Makes the repository; one that is there already (create-on-push, or someone else was quicker) is fine."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        _client(repository.host).create_repository(registryId=_account(repository.host), repositoryName=repository.name)
+    except (BotoCoreError, ClientError) as error:
+        if _code(error) == "RepositoryAlreadyExistsException":
+            return
+        hint = "create it, or allow ecr:CreateRepository"
+        raise StoreError(f"{repository}: there is no such repository, and AWS does not create it: {_said(error)}", hint) from error
+
+
+def _client(host: str) -> Any:
+    import boto3
+
+    return boto3.client("ecr", region_name=region(host))
+
+
+def _account(host: str) -> str:
+    match = _HOST.match(host)
+    return match["account"] if match else ""
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+def _said(error: Exception) -> str:
+    """An AWS error's code and message; other errors by their name alone: their text may hold what a server sent."""
+    code = _code(error)
+    return f"{code}: {error}" if code else type(error).__name__

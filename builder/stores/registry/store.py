@@ -1,0 +1,99 @@
+"""One repository in a registry, as a store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from builder.errors import BlobUnknownError
+from builder.model.oci import Descriptor, StoredManifest
+from builder.model.reference import Repository
+from builder.stores.interface import OpenBlob
+from builder.stores.registry import blobs, ecr, manifests
+from builder.stores.registry.client import Client
+from builder.stores.registry.credentials import Credentials, find_credential
+from builder.stores.registry.retry import Retry
+
+
+class RegistryStore:
+    """A repository reached over the distribution API (OCI distribution-spec v1.1).
+
+    `pull_name` is what stands in references when nodes reach the registry by another name than this machine does.
+    `insecure` allows plain http to a host that is not this machine. Requests wait `timeout` seconds for a byte.
+    `create` makes the repository when the registry does not know it; on ECR, AWS is asked.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        pull_name: str = "",
+        insecure: bool = False,
+        credentials: Credentials = find_credential,
+        retry: Retry | None = None,
+        timeout: float = 60.0,
+        create: Callable[[], None] | None = None,
+    ) -> None:
+        self._name = pull_name or str(repository)
+        self._client = Client(repository, insecure=insecure, credentials=credentials, retry=retry or Retry(), timeout=timeout)
+        self._create = create or (partial(ecr.create_repository, repository) if ecr.region(repository.host) else None)
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def requests(self) -> int:
+        return self._client.requests
+
+    def get_manifest(self, ref: str) -> StoredManifest | None:
+        return manifests.get(self._client, ref)
+
+    def put_manifest(self, data: bytes, media_type: str, tags: tuple[str, ...] = ()) -> str:
+        """As the port says. Of several tags all free ones are set before a TagConflictError is raised."""
+        try:
+            return manifests.put(self._client, data, media_type, tags)
+        except BlobUnknownError:
+            self._forget()
+            raise
+
+    def delete_manifest(self, digest: str) -> None:
+        """Removes a manifest and the tags that name it; StoreError where the registry has deletion switched off."""
+        manifests.delete(self._client, digest)
+
+    def has_blob(self, digest: str) -> bool:
+        return digest in self._known or self._learn(digest, blobs.has_blob(self._client, digest))
+
+    def open_blob(self, digest: str) -> Iterator[bytes]:
+        return blobs.download(self._client, digest)
+
+    def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:
+        """`mount_from` is a repository's name without its host. A blob that this store has put or seen before costs nothing.
+
+        Others cost two requests, POST and PUT; one when it can be mounted; from 1 MiB on one more, a look whether it is there.
+        """
+        if blob.digest in self._known:
+            return False
+        sent = blobs.upload(self._client, blob, source, mount_from, self._create)
+        self._learn(blob.digest, there=True)
+        return sent
+
+    def list_tags(self) -> tuple[str, ...]:
+        return manifests.list_tags(self._client)
+
+    def close(self) -> None:
+        """Ends the open connections."""
+        self._client.close()
+
+    def _learn(self, digest: str, there: bool) -> bool:
+        if there:
+            with self._lock:
+                self._known.add(digest)
+        return there
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._known.clear()
