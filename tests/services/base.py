@@ -64,8 +64,12 @@ ENV = {
 }
 
 ENTRYPOINT = '#!/bin/bash\n# The real one greets, checks the driver and warns; then it does this.\nexec "${@:-/bin/bash}"\n'
-TORCH_INIT = f'"""Stands in for the torch of the real image."""\n\n__version__ = "{TORCH}"\n\n\ndef is_stand_in() -> bool:\n    return True\n'
+TORCH_INIT = f'"""Stands in for the torch of the real image."""\n\n__version__ = "{TORCH}"\n'
 TORCH_METADATA = f"Metadata-Version: 2.1\nName: torch\nVersion: {TORCH}\nSummary: Tensors and dynamic neural networks\n"
+
+
+Registry = http.client.HTTPConnection
+Headers = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,10 @@ def layer(created_by: str, tar: bytes) -> Layer:
 
 
 def split_root(root: Path) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {"": []} | {part: [] for part in ROOT_PARTS}
+    parts: dict[str, list[str]] = {part: [] for part in ("", *ROOT_PARTS)}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
-        if not (name.startswith(LEFT_OUT) or (name.endswith(".pyc") and not name.startswith(("usr/lib/python3",)))):
+        if not (name.startswith(LEFT_OUT) or (name.endswith(".pyc") and not name.startswith("usr/lib/python3"))):
             parts[next((part for part in ROOT_PARTS if name.startswith(part)), "")].append(name)
     return parts
 
@@ -189,7 +193,7 @@ def filler(number: int, size: int) -> dict[str, bytes]:
 # --- registry -------------------------------------------------------------------------------------------------------------------------
 
 
-def push(registry: http.client.HTTPConnection, made: Iterator[Layer], tag: str) -> str:
+def push(registry: Registry, made: Iterator[Layer], tag: str) -> str:
     """Blobs, then the configuration, then the manifest under its tag; returns its digest."""
     descriptors, diff_ids, history = [], [], []
     for one in made:
@@ -232,12 +236,12 @@ def descriptor(media_type: str, data: bytes) -> dict[str, object]:
     return {"mediaType": media_type, "size": len(data), "digest": "sha256:" + hashlib.sha256(data).hexdigest()}
 
 
-def pushed(registry: http.client.HTTPConnection, digest: str) -> bool:
+def pushed(registry: Registry, digest: str) -> bool:
     accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
     return send(registry, "HEAD", f"/v2/{REPOSITORY}/manifests/{digest}", None, accept)[0] == 200
 
 
-def put_blob(registry: http.client.HTTPConnection, digest: str, data: bytes) -> None:
+def put_blob(registry: Registry, digest: str, data: bytes) -> None:
     if send(registry, "HEAD", f"/v2/{REPOSITORY}/blobs/{digest}")[0] == 200:
         return
     location = request(registry, "POST", f"/v2/{REPOSITORY}/blobs/uploads/", 202)
@@ -245,9 +249,7 @@ def put_blob(registry: http.client.HTTPConnection, digest: str, data: bytes) -> 
     request(registry, "PUT", f"{path}{'&' if '?' in path else '?'}digest={digest}", 201, data, {"Content-Type": "application/octet-stream"})
 
 
-def request(
-    registry: http.client.HTTPConnection, verb: str, path: str, expected: int, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> str:
+def request(registry: Registry, verb: str, path: str, expected: int, body: bytes | None = None, headers: Headers | None = None) -> str:
     """Sends, insists on a status and returns the Location."""
     status, location, text = send(registry, verb, path, body, headers)
     if status != expected:
@@ -255,9 +257,7 @@ def request(
     return location
 
 
-def send(
-    registry: http.client.HTTPConnection, verb: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, str, bytes]:
+def send(registry: Registry, verb: str, path: str, body: bytes | None = None, headers: Headers | None = None) -> tuple[int, str, bytes]:
     registry.request(verb, path, body=body, headers=(headers or {}) | ({"Content-Length": "0"} if verb == "POST" else {}))
     response = registry.getresponse()
     return response.status, response.getheader("Location") or "", response.read()

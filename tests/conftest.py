@@ -1,0 +1,227 @@
+"""Which tests can run here: those that need a real server run when it is up, and are counted in the last line when it is not.
+
+A test needs what its markers say (`@pytest.mark.docker`) and what its fixtures are (`docker_host`). `tests/services/up` starts the
+servers and writes down where they are; a variable of the same name wins over that file. With BUILDER_TEST_REQUIRE=all (or a list:
+`docker,registry`) a server that is missing is a failure, and so is a skipped test.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+PROVIDED_BY = "make test-all"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server: the variable that tells where it is, and the fixtures that stand for it."""
+
+    variable: str
+    fixtures: tuple[str, ...]
+
+
+SERVICES = {
+    "docker": Service("BUILDER_TEST_DOCKER_HOST", ("docker_host", "docker_cli")),
+    "containerd": Service("BUILDER_TEST_CONTAINERD", ("containerd_socket",)),
+    "buildkit": Service("BUILDER_TEST_BUILDKIT_HOST", ("buildkit_host", "buildctl")),
+    "registry": Service("BUILDER_TEST_REGISTRY", ("docker_registry", "crane")),
+    "base": Service("BUILDER_TEST_BASE", ("ngc_base",)),
+    "skopeo": Service("BUILDER_TEST_SKOPEO", ("skopeo",)),
+    "cluster": Service("BUILDER_TEST_CLUSTER", ()),
+}
+"""In the order in which a test that lacks several is counted."""
+
+MISSING = pytest.StashKey[Counter[str]]()
+PLACES = pytest.StashKey[dict[str, str]]()
+
+
+# --- what is there --------------------------------------------------------------------------------------------------------------------
+
+
+def service_places(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variable -> value for every service that can be reached now."""
+    known = {"BUILDER_TEST_SKOPEO": shutil.which("skopeo") or ""} | written_down(environ)
+    known |= {name: value for name, value in environ.items() if name.startswith("BUILDER_TEST_")}
+    return {name: value for name, value in known.items() if value and reachable(value)}
+
+
+def written_down(environ: Mapping[str, str]) -> dict[str, str]:
+    """The `export NAME=VALUE` lines that tests/services/up left."""
+    home = Path(environ.get("BUILDER_SERVICES_HOME") or Path.home() / ".cache" / "builder-services")
+    try:
+        lines = (home / "run" / "env").read_text().splitlines()
+    except OSError:
+        return {}
+    words = [word for line in lines for word in shlex.split(line) if "=" in word]
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def reachable(place: str) -> bool:
+    """False for the address of a server that no longer listens; whatever is no address is taken as it is."""
+    url = urlsplit(place if "://" in place else f"tcp://{place}")
+    if url.scheme == "unix" or place.endswith(".sock"):
+        return connects(socket.AF_UNIX, url.path if url.scheme == "unix" else place)
+    try:
+        port = url.port
+    except ValueError:
+        port = None
+    return connects(socket.AF_INET, (url.hostname or "", port)) if port else True
+
+
+def connects(family: int, address: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(address) == 0
+
+
+# --- which tests run ------------------------------------------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MISSING] = Counter()
+    config.stash[PLACES] = service_places(os.environ)
+    for name in ("containerd", "buildkit", "base", "skopeo"):
+        config.addinivalue_line("markers", f"{name}: needs {name} (tests/services/up)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept, left_out = [], []
+    for item in items:
+        lacking = lacks(item)
+        if lacking and not required(lacking):
+            config.stash[MISSING][lacking] += 1
+            left_out.append(item)
+        else:
+            kept.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def lacks(item: pytest.Item) -> str:
+    """The first service that the test needs and that is not there, or nothing."""
+    fixtures = getattr(item, "fixturenames", ())
+    for name, service in SERVICES.items():
+        needed = item.get_closest_marker(name) or any(fixture in fixtures for fixture in service.fixtures)
+        if needed and service.variable not in item.config.stash[PLACES]:
+            return name
+    return ""
+
+
+def required(service: str) -> bool:
+    wanted = os.environ.get("BUILDER_TEST_REQUIRE", "")
+    return wanted == "all" or service in wanted.split(",")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if lacking := lacks(item):
+        pytest.fail(f"needs {lacking}, and BUILDER_TEST_REQUIRE says that it must be there: {PROVIDED_BY}", pytrace=False)
+
+
+# --- what the end says ----------------------------------------------------------------------------------------------------------------
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if hasattr(config, "workeroutput"):  # a worker of pytest-xdist: the controller, which collects nothing, asks for it
+        config.workeroutput["missing"] = dict(config.stash[MISSING])
+    elif outcomes(config)["skipped"] and os.environ.get("BUILDER_TEST_REQUIRE") == "all" and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    missing: dict[str, int] = getattr(node, "workeroutput", {}).get("missing", {})
+    counted: Counter[str] = Counter(missing)
+    node.config.stash[MISSING] = counted  # type: ignore[attr-defined]  # every worker collects the same
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not hasattr(config, "workeroutput") and not config.option.collectonly:
+        reporter.write_line(closing_line(outcomes(config), config.stash[MISSING]))
+
+
+def outcomes(config: pytest.Config) -> Counter[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter else {}
+    return Counter({kind: len(stats.get(kind, ())) for kind in ("failed", "error", "passed", "skipped")})
+
+
+def closing_line(counted: Counter[str], missing: Counter[str]) -> str:
+    """`failed 1, passed 412; needs docker 9, needs registry 14: make test-all`."""
+    done = {"failed": counted["failed"] + counted["error"], "passed": counted["passed"], "skipped": counted["skipped"]}
+    text = ", ".join(f"{kind} {number}" for kind, number in done.items() if number or kind == "passed")
+    needs = ", ".join(f"needs {name} {missing[name]}" for name in SERVICES if missing[name])
+    return f"{text}; {needs}: {PROVIDED_BY}" if needs else text
+
+
+# --- where they are -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def services(pytestconfig: pytest.Config) -> dict[str, str]:
+    """Variable -> value, of the services that are up."""
+    return pytestconfig.stash[PLACES]
+
+
+@pytest.fixture(scope="session")
+def docker_registry(services: dict[str, str]) -> str:
+    """`host:port` of a docker-registry on loopback, over http."""
+    return services["BUILDER_TEST_REGISTRY"]
+
+
+@pytest.fixture(scope="session")
+def ngc_base(services: dict[str, str]) -> str:
+    """Reference by digest, in docker_registry, of an image shaped like NVIDIA's PyTorch one."""
+    return services["BUILDER_TEST_BASE"]
+
+
+@pytest.fixture(scope="session")
+def docker_host(services: dict[str, str]) -> str:
+    """`unix://...` of a Docker engine with BuildKit; it has no bridge: run with --network=none, build with --network=host."""
+    return services["BUILDER_TEST_DOCKER_HOST"]
+
+
+@pytest.fixture(scope="session")
+def docker_cli(services: dict[str, str]) -> str:
+    """Path of a docker command line that can build with BuildKit."""
+    return services["BUILDER_TEST_DOCKER"]
+
+
+@pytest.fixture(scope="session")
+def containerd_socket(services: dict[str, str]) -> str:
+    """Path of the socket, for `ctr --address`."""
+    return services["BUILDER_TEST_CONTAINERD"]
+
+
+@pytest.fixture(scope="session")
+def buildkit_host(services: dict[str, str]) -> str:
+    """`unix://...` of a buildkitd that reads and writes docker_registry."""
+    return services["BUILDER_TEST_BUILDKIT_HOST"]
+
+
+@pytest.fixture(scope="session")
+def buildctl(services: dict[str, str]) -> str:
+    return services["BUILDER_TEST_BUILDCTL"]
+
+
+@pytest.fixture(scope="session")
+def crane(services: dict[str, str]) -> str:
+    return services["BUILDER_TEST_CRANE"]
+
+
+@pytest.fixture(scope="session")
+def skopeo(services: dict[str, str]) -> str:
+    return services["BUILDER_TEST_SKOPEO"]

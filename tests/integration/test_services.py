@@ -1,0 +1,123 @@
+"""The real servers are what the other tests take them for, and go without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).parents[1] / "services"
+NGC_NAMES = {"PATH", "LD_LIBRARY_PATH", "PYTHONIOENCODING", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_PYTORCH_VERSION", "PIP_CONSTRAINT"}
+
+
+def output(*argv: str, **env: str) -> str:
+    return subprocess.run(argv, env=os.environ | env, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_registry_answers_and_allows_deletion(docker_registry: str) -> None:
+    with urllib.request.urlopen(f"http://{docker_registry}/v2/", timeout=5) as answer:
+        assert answer.status == 200
+    gone = urllib.request.Request(f"http://{docker_registry}/v2/none/manifests/sha256:{'0' * 64}", method="DELETE")
+    with pytest.raises(urllib.request.HTTPError) as refused:
+        urllib.request.urlopen(gone, timeout=5)
+    with refused.value as answer:
+        assert answer.code == 404  # 405 where deletion is off
+
+
+def test_the_base_is_shaped_like_the_real_one(ngc_base: str, crane: str) -> None:
+    manifest = json.loads(output(crane, "manifest", ngc_base))
+    config = json.loads(output(crane, "config", ngc_base))
+    assert len(manifest["layers"]) >= 50
+    assert len(config["rootfs"]["diff_ids"]) == len(manifest["layers"]) == len(config["history"])
+    assert len({layer["digest"] for layer in manifest["layers"]}) < len(manifest["layers"])
+    assert {item.partition("=")[0] for item in config["config"]["Env"]} >= NGC_NAMES
+    assert config["config"]["Entrypoint"] == ["/opt/nvidia/nvidia_entrypoint.sh"]
+    assert config["config"]["WorkingDir"] == "/workspace"
+
+
+def test_the_base_is_made_the_same_again(ngc_base: str, docker_registry: str, tmp_path: Path) -> None:
+    home = Path(os.environ.get("BUILDER_SERVICES_HOME") or Path.home() / ".cache" / "builder-services")
+    root = next(home.glob("rootfs-*[0-9a-f]"))
+    again = output("python3", str(SERVICES / "base.py"), "--root", str(root), "--registry", docker_registry, "--cache", str(tmp_path))
+    assert again.strip() == ngc_base
+
+
+def test_docker_runs_the_base_by_digest(docker_host: str, docker_cli: str, ngc_base: str) -> None:
+    script = "import os, torch; print(torch.__version__, os.getcwd(), os.environ['NVIDIA_PRODUCT_NAME'])"
+    said = output(docker_cli, "run", "--rm", "--network=none", ngc_base, "python", "-c", script, DOCKER_HOST=docker_host)
+    assert said.split() == ["2.4.0a0+3bcc3cddb5.nv24.7", "/workspace", "PyTorch"]
+
+
+def test_containerd_unpacks_the_base(containerd_socket: str, ngc_base: str) -> None:
+    ctr = ("ctr", "--address", containerd_socket, "--namespace", "builder-test")
+    output(*ctr, "images", "pull", "--plain-http", ngc_base)
+    try:
+        assert ngc_base in output(*ctr, "images", "check", "--quiet")
+    finally:
+        output(*ctr, "images", "rm", "--sync", ngc_base)
+
+
+@pytest.mark.slow
+def test_down_leaves_no_process_mount_or_cgroup(docker_host: str, docker_cli: str, tmp_path: Path) -> None:
+    """In an instance of its own, with a container that runs on."""
+    own = {
+        "BUILDER_SERVICES_HOME": str(tmp_path),
+        "BUILDER_SERVICES_PORT": str(free_port()),
+        "DOCKER_HOST": f"unix://{tmp_path}/run/docker.sock",
+    }
+    link_tools(tmp_path)
+    output(str(SERVICES / "up"), "registry", "docker", **own)
+    try:
+        with (image := tmp_path / "image.tar").open("wb") as file:
+            write_sleeping_image(file)
+        digest = output(docker_cli, "import", str(image), **own).strip()
+        output(docker_cli, "run", "--detach", "--network=none", digest, "/bin/sleep", "300", **own)
+        assert processes_naming(tmp_path) and mounts_below(tmp_path)
+    finally:
+        output(str(SERVICES / "down"), **own)
+    assert not processes_naming(tmp_path)
+    assert not mounts_below(tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def link_tools(home: Path) -> None:
+    """What `up` would build anew in an empty home."""
+    shared = Path(os.environ.get("BUILDER_SERVICES_HOME") or Path.home() / ".cache" / "builder-services")
+    (home / "bin").symlink_to(shared / "bin")
+
+
+def write_sleeping_image(file: object) -> None:
+    """This machine's own `sleep` and the libraries it needs."""
+    needed = [word for word in output("ldd", "/bin/sleep").split() if word.startswith("/")]
+    with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:  # type: ignore[call-overload]
+        for path in ["/bin/sleep", *needed]:
+            tar.add(path)
+
+
+def processes_naming(home: Path) -> list[str]:
+    found = []
+    for proc in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (proc / "cmdline").read_bytes().decode()
+            state = (proc / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if str(home) in words and state != "Z":
+            found.append(words)
+    return found
+
+
+def mounts_below(home: Path) -> list[str]:
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if line.split()[1].startswith(f"{home}/")]
