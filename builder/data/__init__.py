@@ -1,0 +1,1 @@
+"""What is kept in the data root: the ledger of runs."""

@@ -1,0 +1,79 @@
+"""Executes a team's command on this machine, in a process of its own with the team's path alone.
+
+Nothing of the tool reaches it: no METAFLOW_*, no BUILDER_* but the contract's, none of the PYTHON* variables with which
+the tool was started. What the commit's image would set is set here too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from builder import process
+from builder.errors import LaunchError
+from builder.launch.interface import Job
+
+_OURS = ("METAFLOW_", "BUILDER_", "PYTHON", "MFLOG_")
+_PYTHONS = ("python", "python3")
+
+
+class Here:
+    """Child processes of this one. They stay in its process group, so that whoever started it can end them with it."""
+
+    def __init__(self, inherited: Mapping[str, str]) -> None:
+        self._inherited = inherited
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, job: Job) -> str:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        with job.log.open("ab") as log:
+            child = process.start(
+                executable(job),
+                cwd=job.workdir,
+                env=environment(job, self._inherited),
+                stdin=subprocess.DEVNULL,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
+            )
+        handle = str(child.pid)
+        self._running[handle] = child
+        return handle
+
+    def poll(self, handle: str, seconds: float) -> int | None:
+        try:
+            return self._running[handle].wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def cancel(self, handle: str) -> None:
+        child = self._running[handle]
+        child.terminate()
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def executable(job: Job) -> tuple[str, ...]:
+    """The command line with `python` as the interpreter that the run uses. Raises LaunchError for an empty command."""
+    if not job.argv:
+        raise LaunchError(f"{job.name} has no command")
+    first = job.python if job.python and job.argv[0] in _PYTHONS else job.argv[0]
+    return (first, *job.argv[1:])
+
+
+def environment(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the command finds: the machine's own variables, then the image's, then the contract's."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith(_OURS)}
+    kept.update(job.env)
+    path = kept.get("PATH", os.defpath)
+    kept["PATH"] = f"{Path(job.python).parent}{os.pathsep}{path}" if job.python else path
+    entries = [str(job.workdir / entry) for entry in job.pythonpath]
+    if job.env.get("PYTHONPATH"):
+        entries.append(job.env["PYTHONPATH"])
+    if entries:
+        kept["PYTHONPATH"] = os.pathsep.join(entries)
+    return {**kept, **job.variables}

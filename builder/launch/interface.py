@@ -1,0 +1,39 @@
+"""The port that everything implements which executes a team's command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command of the team's, to be executed in the commit's tree.
+
+    `workdir` is the tree's root and the working directory; `variables` are those of the contract (BUILDER_METRICS ...);
+    `log` is the file that gets what the command writes, stdout and stderr as they come.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    workdir: Path
+    log: Path
+    pythonpath: tuple[str, ...] = ()
+    python: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Launcher(Protocol):
+    """Executes jobs somewhere. All raise LaunchError."""
+
+    def submit(self, job: Job) -> str:
+        """Starts the job and returns the handle that the other verbs take."""
+
+    def poll(self, handle: str, seconds: float) -> int | None:
+        """Waits for the job's end, at most so long. Its exit code, or None when it still runs. -N: it died by signal N."""
+
+    def cancel(self, handle: str) -> None:
+        """Ends the job; nothing when it has ended."""
