@@ -25,9 +25,13 @@ def import_path(values: Iterable[str]) -> None:
 
 
 def patterns(values: Iterable[str]) -> None:
-    for value in values:
-        if not value.strip("!/ ") or value.startswith("#") or any(c in value for c in "\0\n\r"):
-            raise ValueError('patterns as in .gitignore, such as "data/", "*.bin", "/docs" or "!keep.bin"')
+    from builder.model.globs import parse  # only for those who exclude something
+
+    try:
+        for value in values:
+            parse(value)
+    except ValueError as error:
+        raise ValueError(f"patterns as in .gitignore, with {error}") from error
 
 
 def inside(value: str) -> None:
