@@ -1,0 +1,8 @@
+"""Dependencies of an image: from a lock file without Docker, or from a Dockerfile with BuildKit."""
+
+from builder.image.deps.artifacts import Artifact, Artifacts
+from builder.image.deps.engines import BuildPlace
+from builder.image.deps.inputs import BaseFacts, CommitFiles, Deps
+from builder.image.deps.resolve import build_deps, lookup, plan_deps, resolve_deps
+
+__all__ = ["Artifact", "Artifacts", "BaseFacts", "BuildPlace", "CommitFiles", "Deps", "build_deps", "lookup", "plan_deps", "resolve_deps"]
