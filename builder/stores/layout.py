@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.errors import BlobUnknownError, IntegrityError, StoreError, TagConflictError
+from builder.model.index import is_index, manifest_type
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest, sha256
 from builder.stores.interface import OpenBlob
-from builder.stores.layout_index import Index, is_index, manifest_type
+from builder.stores.layout_index import Index
 
 KIND = "dev.builder.kind"
 _CHUNK = 1 << 20
@@ -47,6 +48,9 @@ class LayoutStore:
     @property
     def name(self) -> str:
         return f"oci:{self.directory}"
+
+    def reference(self, digest: str) -> str:
+        return f"{self.name}@{digest}"
 
     @property
     def requests(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import IntegrityError
-from builder.model.oci import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, canonical_json, is_digest
+from builder.model.oci import Descriptor, canonical_json, is_digest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -63,26 +63,6 @@ def _appendable(data: bytes, raw: dict[str, Any]) -> bytes:
         return data
     entries = raw.pop("manifests")
     return json.dumps({**raw, "manifests": entries}, separators=(",", ":")).encode()
-
-
-def is_index(media_type: str) -> bool:
-    return media_type in (INDEX, DOCKER_INDEX)
-
-
-def manifest_type(data: bytes) -> str:
-    """The media type of a manifest or an index, from what it says or how it is made; empty for anything else."""
-    try:
-        raw = json.loads(data)
-    except ValueError:
-        return ""
-    if not isinstance(raw, dict):
-        return ""
-    said = raw.get("mediaType")
-    if said in (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX):
-        return str(said)
-    if isinstance(raw.get("manifests"), list):
-        return INDEX
-    return MANIFEST if isinstance(raw.get("layers"), list) and "config" in raw else ""
 
 
 def _is_entry(raw: object) -> bool:
