@@ -21,6 +21,9 @@ class Store(Protocol):
     def name(self) -> str:
         """What stands before `@sha256:...` in a reference to an image here."""
 
+    def reference(self, digest: str) -> str:
+        """What a person types to get the image: `name@digest`, in a Docker daemon the image's id."""
+
     @property
     def requests(self) -> int:
         """How many requests have been sent so far (0 where there is no server)."""

@@ -1,0 +1,110 @@
+"""The config and the manifest of a commit's image, from its parts. Pure: the same parts give the same bytes.
+
+https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import PurePosixPath
+from typing import Any
+
+from builder.image.base import Base
+from builder.model.oci import CONFIG, Descriptor, Manifest, canonical_json, sha256
+from builder.model.tree import Commit
+from builder.settings import ImageSettings
+
+KIND, TITLE, DIFF_ID, SHARD = "dev.builder.kind", "dev.builder.title", "dev.builder.diffid", "dev.builder.shard"
+INPUTS, SETTINGS, RULES, LARGE = "dev.builder.inputs", "dev.builder.settings", "dev.builder.rules", "dev.builder.large"
+_OCI = "org.opencontainers.image."
+REVISION, CREATED, SOURCE, BASE_NAME, BASE_DIGEST = (_OCI + key for key in ("revision", "created", "source", "base.name", "base.digest"))
+_DOCKER_ONLY = ("id", "parent", "throwaway", "container", "container_config", "docker_version")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What deps and tool layers add to the image's environment: directories for PYTHONPATH and PATH, and variables."""
+
+    python_path: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def image_config(base: Base, commit: Commit, settings: ImageSettings, added: Sequence[Descriptor], extra: Environment) -> bytes:
+    """The config whose rootfs is the base's layers and then `added`, each annotated with its diff id, kind and title."""
+    system, _, architecture = settings.platform.partition("/")
+    plain = {key: value for key, value in base.config.items() if key not in _DOCKER_ONLY}
+    inner = dict(plain.get("config") or {})
+    created = rfc3339(commit.date)
+    history = [*_base_history(base), *(_history(layer, created) for layer in added)]
+    return canonical_json(
+        {
+            "architecture": architecture.partition("/")[0],
+            "os": system,
+            **plain,
+            "created": created,
+            "config": {
+                **inner,
+                "Env": _environment(inner.get("Env") or [], commit, settings, extra),
+                "WorkingDir": settings.workdir,
+                "Labels": {**(inner.get("Labels") or {}), **labels(commit, settings, base)},
+            },
+            "rootfs": {"type": "layers", "diff_ids": [*base.diff_ids, *(layer.annotations[DIFF_ID] for layer in added)]},
+            "history": history,
+        }
+    )
+
+
+def image_manifest(
+    base: Base, config: bytes, added: Sequence[Descriptor], commit: Commit, settings: ImageSettings, own: Mapping[str, str]
+) -> Manifest:
+    """The manifest over base and added layers. `own`: annotations of this tool, next to the standard ones."""
+    descriptor = Descriptor(CONFIG, sha256(config), len(config))
+    return Manifest(descriptor, (*base.layers, *added), {**labels(commit, settings, base), **own})
+
+
+def labels(commit: Commit, settings: ImageSettings, base: Base) -> dict[str, str]:
+    """The standard keys: https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md"""
+    standard = {REVISION: commit.sha, CREATED: rfc3339(commit.date), SOURCE: settings.source}
+    if base.digest:
+        name = "" if settings.base.startswith("oci:") else settings.base.partition("@")[0]  # a directory of this machine is nobody's name
+        standard |= {BASE_NAME: name, BASE_DIGEST: base.digest}
+    return {key: value for key, value in standard.items() if value}
+
+
+def rfc3339(seconds: int) -> str:
+    """A commit's date as the OCI specification wants it, in UTC."""
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def code_path(settings: ImageSettings) -> tuple[str, ...]:
+    """`image.pythonpath` as absolute directories of the image."""
+    return tuple(str(PurePosixPath(settings.workdir) / entry) for entry in settings.pythonpath)
+
+
+def _environment(base: Iterable[str], commit: Commit, settings: ImageSettings, extra: Environment) -> list[str]:
+    variables = dict(item.partition("=")[::2] for item in base)
+    variables |= extra.variables
+    variables |= settings.env
+    python_path = (*code_path(settings), *extra.python_path, variables.get("PYTHONPATH", ""))
+    variables["PYTHONPATH"] = ":".join(entry for entry in python_path if entry)
+    if extra.path:
+        standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        variables["PATH"] = ":".join((*extra.path, variables.get("PATH", standard)))
+    variables["BUILDER_COMMIT"] = commit.sha
+    return [f"{key}={value}" for key, value in variables.items() if value or key != "PYTHONPATH"]
+
+
+def _base_history(base: Base) -> list[Mapping[str, Any]]:
+    """The base's own lines, if they fit its layers: readers refuse an image whose history counts other layers than it has."""
+    lines = list(base.config.get("history") or [])
+    if sum(not line.get("empty_layer") for line in lines) == len(base.layers):
+        return lines
+    return [{"created_by": "base layer"} for _ in base.layers]
+
+
+def _history(layer: Descriptor, created: str) -> dict[str, str]:
+    line = f"builder: {layer.annotations[KIND]} {layer.annotations.get(TITLE, '')}".rstrip()
+    return {"created": created, "created_by": line}

@@ -1,0 +1,185 @@
+"""A commit becomes an image in a store: find what is there, build what is new, send it, and only then name it.
+
+The order is law: blobs, then manifest, then tags. Killed anywhere and run again, the same digest comes out and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+
+from builder.errors import BlobUnknownError
+from builder.image import assemble, code
+from builder.image.ancestors import Ancestor, find_ancestor
+from builder.image.assemble import DIFF_ID, KIND, SHARD, TITLE, Environment
+from builder.image.base import Base, scratch
+from builder.image.budget import choose_budget
+from builder.image.code import CodeTree
+from builder.image.layers import CODEC, write_layer
+from builder.image.shards import Shard, split_tree
+from builder.model.image import BuiltImage, LayerReport
+from builder.model.oci import MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, sha256
+from builder.model.tree import Commit
+from builder.settings import ImageSettings, image_key
+from builder.source.repository import Git
+from builder.stores.interface import Store
+
+FORMAT = f"1 {CODEC}"
+"""Everything that shapes an image and is no setting: a change of it changes every inputs key."""
+
+_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything but the commit's own files that an image is made of.
+
+    `below` are the layers between base and code (deps, tool), annotated with kind, title and diff id.
+    """
+
+    settings: ImageSettings
+    base: Base = field(default_factory=scratch)
+    below: tuple[Descriptor, ...] = ()
+    environment: Environment = field(default_factory=Environment)
+
+    def key(self, commit: Commit) -> str:
+        """The inputs key: 16 hex digits that name what the digest is a function of."""
+        parts = [commit.sha, image_key(self.settings), self.base.digest, [layer.digest for layer in self.below], FORMAT]
+        return sha256(canonical_json(parts))[7:23]
+
+    @property
+    def settings_key(self) -> str:
+        return settings_key(self.settings)
+
+
+def settings_key(settings: ImageSettings) -> str:
+    """16 hex digits of what `[image]` says, to tell an image that other settings made."""
+    return sha256(canonical_json(image_key(settings)))[7:23]
+
+
+def existing_image(store: Store, commit: Commit, tag: str) -> BuiltImage | None:
+    """The image that a tag names, as the result of a build that had nothing to do."""
+    stored = store.get_manifest(tag)
+    return _found(store, commit, stored) if stored else None
+
+
+def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest: Ancestor | None = None) -> BuiltImage:
+    """Makes the store hold the commit's image and its tags. `nearest`: an ancestor's image, when the caller knows one.
+
+    Raises SourceError for what git cannot give, StoreError for what the store does not take. When the store turns out to
+    lack a layer that an ancestor's manifest names, everything is made again from the commit alone, once.
+    """
+    began, asked = time.monotonic(), store.requests
+    ancestor = nearest or find_ancestor(git, store, commit, inputs.settings)
+    try:
+        built = _build(git, store, commit, inputs, ancestor)
+    except BlobUnknownError:
+        if not ancestor:
+            raise
+        built = _build(git, store, commit, inputs, None)
+    return replace(built, requests=store.requests - asked, seconds=time.monotonic() - began)
+
+
+def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None) -> BuiltImage:
+    known = ancestor.known if ancestor else code.Known()
+    tree = code.code_tree(git, commit, inputs.settings, known)
+    shards = split_tree(tree.entries, dict(tree.large), choose_budget(inputs.base.layers, inputs.below))
+    reusable = ancestor.shards if ancestor else {}
+    keyed = [(shard, shard.key(inputs.settings.workdir)) for shard in shards]
+    new = [shard for shard, key in keyed if key not in reusable]
+    git.fetch_missing(commit, [entry for shard in new for entry in shard.entries])
+    with ThreadPoolExecutor(_WORKERS, "layer") as pool:
+        sending = _Sending(store, pool)
+        futures = [None if key in reusable else sending.shard(git, inputs.settings.workdir, shard, key) for shard, key in keyed]
+        layers = [
+            _labelled(reusable[key], shard, key) if future is None else future.result()
+            for (shard, key), future in zip(keyed, futures, strict=True)
+        ]
+        added = (*inputs.below, *layers)
+        config = assemble.image_config(inputs.base, commit, inputs.settings, added, inputs.environment)
+        manifest = assemble.image_manifest(inputs.base, config, added, commit, inputs.settings, _annotations(commit, inputs, tree))
+        sending.blob(manifest.config, config)
+        sent = sending.finish()
+    digest = _publish(store, commit, inputs, manifest)
+    return _report(store, commit, digest, manifest, sent, tree)
+
+
+def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest) -> str:
+    """By its inputs key always, by the plain sha the first time: a tag that is taken stays."""
+    tags = (f"{commit.sha}-{inputs.key(commit)}", commit.sha)
+    free = store.get_manifest(commit.sha) is None
+    return store.put_manifest(manifest.to_bytes(), MANIFEST, tags if free else tags[:1])
+
+
+class _Sending:
+    """Layers being built and blobs being sent, a few at a time. Remembers which digests were really sent."""
+
+    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
+        self._store = store
+        self._pool = pool
+        self._sent: list[Future[str]] = []
+
+    def shard(self, git: Git, workdir: str, shard: Shard, key: str) -> Future[Descriptor]:
+        result: Future[Descriptor] = Future()
+
+        def work() -> str:
+            try:
+                layer = write_layer(code.layer_files(git, workdir, shard.entries))
+            except BaseException as error:
+                result.set_exception(error)
+                raise
+            descriptor = replace(layer.descriptor, annotations={DIFF_ID: layer.diff_id})
+            result.set_result(_labelled(descriptor, shard, key))
+            return descriptor.digest if self._store.put_blob(descriptor, layer.open) else ""
+
+        self._sent.append(self._pool.submit(work))
+        return result
+
+    def blob(self, descriptor: Descriptor, data: bytes) -> None:
+        self._sent.append(self._pool.submit(lambda: descriptor.digest if self._store.put_blob(descriptor, lambda: BytesIO(data)) else ""))
+
+    def finish(self) -> frozenset[str]:
+        """Waits for everything; raises the first error."""
+        return frozenset(digest for future in self._sent if (digest := future.result()))
+
+
+def _labelled(layer: Descriptor, shard: Shard, key: str) -> Descriptor:
+    annotations = {KIND: "code", SHARD: key, TITLE: shard.title, DIFF_ID: layer.annotations[DIFF_ID]}
+    return replace(layer, annotations=annotations)
+
+
+def _annotations(commit: Commit, inputs: Inputs, tree: CodeTree) -> dict[str, str]:
+    own = {
+        assemble.INPUTS: inputs.key(commit),
+        assemble.SETTINGS: inputs.settings_key,
+        assemble.RULES: code.rules(inputs.settings),
+        assemble.LARGE: code.write_large(tree.large),
+    }
+    return {key: value for key, value in own.items() if value}
+
+
+def _report(store: Store, commit: Commit, digest: str, manifest: Manifest, sent: frozenset[str], tree: CodeTree) -> BuiltImage:
+    layers = _layer_reports(manifest.layers, lambda layer: "uploaded" if layer.digest in sent else "reused")
+    new = sum(blob.size for blob in {blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values() if blob.digest in sent)
+    pointers = tuple(entry.path.decode("utf-8", "replace") for entry in tree.pointers)
+    return BuiltImage(commit, store.reference(digest), digest, layers, new, _total(manifest) - new, pointers=pointers, manifest=manifest)
+
+
+def _found(store: Store, commit: Commit, stored: StoredManifest) -> BuiltImage:
+    manifest = Manifest.from_bytes(stored.data)
+    layers = _layer_reports(manifest.layers, lambda _: "reused")
+    return BuiltImage(commit, store.reference(stored.digest), stored.digest, layers, 0, _total(manifest), existed=True, manifest=manifest)
+
+
+def _layer_reports(layers: Sequence[Descriptor], state: Callable[[Descriptor], str]) -> tuple[LayerReport, ...]:
+    return tuple(
+        LayerReport(layer.digest, layer.size, layer.annotations.get(KIND, "base"), state(layer), layer.annotations.get(TITLE, ""))
+        for layer in layers
+    )
+
+
+def _total(manifest: Manifest) -> int:
+    return manifest.config.size + sum(layer.size for layer in manifest.layers)

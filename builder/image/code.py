@@ -1,0 +1,101 @@
+"""The files of a commit that go into its image, and which of them are large."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from builder.errors import SourceError
+from builder.image import lfs
+from builder.image.exclude import Excludes
+from builder.image.layers import LayerFile
+from builder.image.shards import LARGE
+from builder.model.oci import canonical_json, sha256
+from builder.model.tree import Commit, Entry
+from builder.settings import ImageSettings
+from builder.source.repository import Git
+
+_OID_DIGITS = 16
+_CLASSES = string.ascii_letters
+_SMALLEST_CLASS = LARGE.bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTree:
+    """The files of a commit's image, sorted by path, and the size class (bit length of the size) of every large one by its oid.
+
+    `pointers`: the Git LFS pointers that the image holds instead of content.
+    """
+
+    entries: tuple[Entry, ...]
+    large: Mapping[str, int]
+    pointers: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an ancestor's image tells about sizes: every oid it holds is small unless it is in `large` (by its first 16 digits)."""
+
+    oids: frozenset[str] = frozenset()
+    large: Mapping[str, int] = field(default_factory=dict)
+
+
+def rules(settings: ImageSettings) -> str:
+    """16 hex digits of what decides which files of a tree an image holds."""
+    return sha256(canonical_json([list(settings.exclude), settings.lfs, settings.submodules]))[7:23]
+
+
+def select_files(git: Git, commit: Commit, settings: ImageSettings) -> tuple[Entry, ...]:
+    """The commit's files less `image.exclude`. Raises SourceError on names that an image cannot hold."""
+    excludes = Excludes(settings.exclude)
+    entries = git.entries(commit, submodules=settings.submodules == "include")
+    if excludes:
+        entries = tuple(entry for entry in entries if not excludes.file(entry.path))
+    whiteout = next((entry.path for entry in entries if b"/.wh." in b"/" + entry.path), None)
+    if whiteout is not None:
+        path = whiteout.decode("utf-8", "replace")
+        hint = f'rename it, or leave it out: exclude = ["/{path}"] in [image]'
+        raise SourceError(f"{path}: in an image a name that starts with .wh. deletes a file", hint)
+    return entries
+
+
+def code_tree(git: Git, commit: Commit, settings: ImageSettings, known: Known) -> CodeTree:
+    """The files of the commit's image. In a partial clone this fetches the blobs that `known` says nothing about, in one request."""
+    entries = select_files(git, commit, settings)
+    new = [entry for entry in entries if entry.oid not in known.oids]
+    git.fetch_missing(commit, [*new, *lfs.attribute_files(entries)])
+    pointers = lfs.tracked_files(git, entries)
+    fetched = lfs.fetch(git, commit, pointers) if settings.lfs == "fetch" else {}
+    if fetched:
+        entries = tuple(lfs.replaced(entry, fetched) for entry in entries)
+    sizes = git.sizes(entry for entry in new if entry.path not in fetched)
+    classes = {oid: size.bit_length() for oid, size in sizes.items() if size >= LARGE}
+    classes |= {f"{lfs.PREFIX}{pointer.oid}": pointer.size.bit_length() for pointer in fetched.values() if pointer.size >= LARGE}
+    for entry in entries if known.large else ():
+        if entry.oid in known.oids and entry.oid[:_OID_DIGITS] in known.large:
+            classes[entry.oid] = known.large[entry.oid[:_OID_DIGITS]]
+    return CodeTree(entries, classes, () if fetched else pointers)
+
+
+def layer_files(git: Git, workdir: str, entries: Sequence[Entry]) -> Iterator[LayerFile]:
+    """The files as a layer holds them, below the working directory; to be taken one after the other."""
+    prefix = workdir.strip("/").encode() + b"/" if workdir.strip("/") else b""
+    for is_lfs, run in groupby(entries, key=lambda entry: entry.oid.startswith(lfs.PREFIX)):
+        group = list(run)
+        for entry, size, chunks in lfs.stream(git, group) if is_lfs else git.stream(group):
+            yield LayerFile(prefix + entry.path, entry.mode, size, lambda chunks=chunks: chunks)  # type: ignore[misc]
+
+
+def write_large(large: Mapping[str, int]) -> str:
+    """The table of large files for the manifest: 16 digits of the oid and a letter for the size class, one after the other."""
+    return "".join(oid[:_OID_DIGITS] + _CLASSES[large[oid] - _SMALLEST_CLASS] for oid in sorted(large) if not oid.startswith(lfs.PREFIX))
+
+
+def read_large(text: str) -> dict[str, int]:
+    """The first 16 digits of an oid -> size class."""
+    step = _OID_DIGITS + 1
+    return {
+        text[i : i + _OID_DIGITS]: _CLASSES.index(text[i + _OID_DIGITS]) + _SMALLEST_CLASS for i in range(0, len(text) // step * step, step)
+    }
