@@ -31,7 +31,7 @@ def _write(path: bytes, entry: Entry, chunks: Iterator[bytes]) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
         if entry.mode == SYMLINK:
-            os.symlink(b"".join(chunks), path)
+            os.symlink(b"".join(chunks), path)  # noqa: PTH211
             return
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if entry.mode == EXECUTABLE else 0o644)
         with os.fdopen(handle, "wb") as file:

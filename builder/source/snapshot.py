@@ -30,7 +30,10 @@ _SECRETS = re.compile(
 )
 _HARMLESS = re.compile(r".*\.(example|sample|template|dist|pub)\Z", re.IGNORECASE)
 _IDENTITY = {
-    f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "builder"), ("EMAIL", "builder@localhost"))
+    "GIT_AUTHOR_NAME": "builder",
+    "GIT_AUTHOR_EMAIL": "builder@localhost",
+    "GIT_COMMITTER_NAME": "builder",
+    "GIT_COMMITTER_EMAIL": "builder@localhost",
 }
 
 
