@@ -6,6 +6,7 @@ is one request; and none where this machine remembers it, as such a tag never na
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -74,6 +75,13 @@ class Artifacts:
     def adopt(self, tag: str, kind: str, manifest: Manifest) -> Artifact:
         """Tags a manifest whose blobs the store has, unless the tag names something by now: then it is that."""
         return self._remember(tag, tag_once(self.store, tag, manifest), kind)
+
+    def also(self, artifact: Artifact, tag: str) -> None:
+        """A second tag for people, where it is still free."""
+        stored = self.store.get_manifest(artifact.digest)
+        if stored is not None and self.store.get_manifest(tag) is None:
+            with contextlib.suppress(TagConflictError):
+                self.store.put_manifest(stored.data, stored.media_type, (tag,))
 
     def forget(self, tag: str) -> None:
         """After the store turned out to lack a blob: the next `find` asks the store again."""

@@ -10,22 +10,21 @@ from pathlib import Path
 from builder.errors import DepsError
 from builder.image.deps.inputs import CommitFiles
 from builder.image.tar import MTIME
+from builder.model.globs import DIRECTORY, parse
 from builder.model.tree import EXECUTABLE, SYMLINK, Entry
-
-_GLOB = re.compile(r"(\*\*/|\*\*|\*|\?)")
-_AS_REGEX = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 def select(entries: Iterable[Entry], patterns: Sequence[str]) -> tuple[Entry, ...]:
-    """The files that any pattern names, sorted by path: a file, a directory (all below it), or a glob (`*` within a name, `**` across).
+    """The files that any pattern names, sorted by path: a file, a directory (all below it), or a glob as in
+    .gitignore, but from the root.
 
     Raises DepsError for a pattern that names nothing: it is a slip of the pen, or a file that was not committed.
     """
     everything = tuple(entries)
     chosen: dict[bytes, Entry] = {}
     for pattern in patterns:
-        matches = _matcher(pattern)
-        found = {entry.path: entry for entry in everything if matches.match(os.fsdecode(entry.path))}
+        regex = _regex(pattern)
+        found = {entry.path: entry for entry in everything if _matches(regex, entry.path)}
         if not found:
             raise DepsError(
                 f"[image.deps] context names {pattern!r}, which no file of the commit matches", "commit the file, or correct it"
@@ -47,10 +46,20 @@ def export(files: CommitFiles, entries: Sequence[Entry], directory: Path) -> Non
         os.utime(path, (MTIME, MTIME), follow_symlinks=False)
 
 
-def _matcher(pattern: str) -> re.Pattern[str]:
-    parts = _GLOB.split(pattern.strip("/"))
-    text = "".join(_AS_REGEX.get(part, re.escape(part)) for part in parts)
-    return re.compile(r".*" if pattern.strip("/") in ("", ".") else rf"{text}(?:/.*)?\Z", re.DOTALL)
+def _regex(pattern: str) -> re.Pattern[bytes]:
+    if pattern.strip("/") in ("", "."):
+        return re.compile(rb".*", re.DOTALL)
+    try:
+        return re.compile(parse(f"/{pattern.removeprefix('./').lstrip('/')}").regex, re.DOTALL)
+    except ValueError as error:
+        raise DepsError(f"[image.deps] context: {pattern!r} is no pattern", f"write it with {error}") from error
+
+
+def _matches(regex: re.Pattern[bytes], path: bytes) -> bool:
+    """Whether the pattern names the file or a directory above it."""
+    parts = path.split(b"/")
+    above = (b"/".join(parts[:count]) + DIRECTORY for count in range(1, len(parts)))
+    return any(regex.fullmatch(text) for text in (path, *above))
 
 
 def _inside(directory: Path, entry: Entry) -> Path:
