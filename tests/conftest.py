@@ -133,8 +133,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
+    missing = config.stash[MISSING]
     if hasattr(config, "workeroutput"):  # a worker of pytest-xdist: the controller, which collects nothing, asks for it
-        config.workeroutput["missing"] = dict(config.stash[MISSING])
+        config.workeroutput["missing"] = dict(missing)
     elif outcomes(config)["skipped"] and os.environ.get("BUILDER_TEST_REQUIRE") == "all" and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 import subprocess
 import tarfile
+import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,9 @@ NGC_NAMES = {"PATH", "LD_LIBRARY_PATH", "PYTHONIOENCODING", "NVIDIA_VISIBLE_DEVI
 
 
 def output(*argv: str, **env: str) -> str:
-    return subprocess.run(argv, env=os.environ | env, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(argv, env=os.environ | env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_registry_answers_and_allows_deletion(docker_registry: str) -> None:
@@ -63,27 +68,35 @@ def test_containerd_unpacks_the_base(containerd_socket: str, ngc_base: str) -> N
         output(*ctr, "images", "rm", "--sync", ngc_base)
 
 
+@pytest.fixture
+def own_home() -> Iterator[Path]:
+    """Empty, with a path short enough for sockets, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="services-") as home:
+        yield Path(home)
+
+
 @pytest.mark.slow
-def test_down_leaves_no_process_mount_or_cgroup(docker_host: str, docker_cli: str, tmp_path: Path) -> None:
+def test_down_leaves_no_process_mount_or_cgroup(docker_host: str, docker_cli: str, own_home: Path) -> None:
     """In an instance of its own, with a container that runs on."""
     own = {
-        "BUILDER_SERVICES_HOME": str(tmp_path),
+        "BUILDER_SERVICES_HOME": str(own_home),
         "BUILDER_SERVICES_PORT": str(free_port()),
-        "DOCKER_HOST": f"unix://{tmp_path}/run/docker.sock",
+        "DOCKER_HOST": f"unix://{own_home}/run/docker.sock",
     }
-    link_tools(tmp_path)
-    output(str(SERVICES / "up"), "registry", "docker", **own)
+    share_tools(own_home)
     try:
-        with (image := tmp_path / "image.tar").open("wb") as file:
+        output(str(SERVICES / "up"), "registry", "docker", **own)
+        with (image := own_home / "image.tar").open("wb") as file:
             write_sleeping_image(file)
         digest = output(docker_cli, "import", str(image), **own).strip()
         output(docker_cli, "run", "--detach", "--network=none", digest, "/bin/sleep", "300", **own)
-        assert processes_naming(tmp_path) and mounts_below(tmp_path)
+        assert processes_naming(own_home) and mounts_below(own_home) and cgroups_of(own_home)
     finally:
         output(str(SERVICES / "down"), **own)
-    assert not processes_naming(tmp_path)
-    assert not mounts_below(tmp_path)
-    assert not (tmp_path / "run").exists()
+    assert not processes_naming(own_home)
+    assert not mounts_below(own_home)
+    assert not cgroups_of(own_home)
+    assert not (own_home / "run").exists()
 
 
 def free_port() -> int:
@@ -92,7 +105,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def link_tools(home: Path) -> None:
+def share_tools(home: Path) -> None:
     """What `up` would build anew in an empty home."""
     shared = Path(os.environ.get("BUILDER_SERVICES_HOME") or Path.home() / ".cache" / "builder-services")
     (home / "bin").symlink_to(shared / "bin")
@@ -121,3 +134,8 @@ def processes_naming(home: Path) -> list[str]:
 
 def mounts_below(home: Path) -> list[str]:
     return [line for line in Path("/proc/mounts").read_text().splitlines() if line.split()[1].startswith(f"{home}/")]
+
+
+def cgroups_of(home: Path) -> list[Path]:
+    name = f"builder-services-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
+    return list(Path("/sys/fs/cgroup").glob(f"**/{name}"))

@@ -15,6 +15,7 @@ fail() { say "$*"; exit 1; }
 
 # need_program NAME PACKAGE
 need_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || fail "$1 is missing: apt-get install $2"; }
+need_short_path() { [ ${#RUN} -le 80 ] || fail "$RUN is too long a path for sockets: set BUILDER_SERVICES_HOME to a shorter one"; }
 need_root() { [ "$(id -u)" = 0 ] || fail "$1 must be started by root"; }
 
 # The kernel's start time of a process, empty when it is gone. A zombie is gone: a pid 1 that is no init reaps it late.

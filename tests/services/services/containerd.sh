@@ -4,6 +4,7 @@ CONTAINERD_SOCKET=$RUN/containerd.sock
 up_containerd() {
     local config=$RUN/containerd.toml
     need_root containerd
+    need_short_path
     need_program containerd containerd
     mkdir -p "$RUN" "$ROOT/containerd"
     cat >"$config" <<EOF
