@@ -56,10 +56,14 @@ def start(
     stdin: int | None = subprocess.PIPE,
     stdout: int | None = subprocess.PIPE,
     stderr: int | None = subprocess.PIPE,
+    own_group: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Starts a program that is talked to while it runs. The caller waits for it."""
+    """Starts a program that is talked to while it runs. The caller waits for it.
+
+    `own_group`: it leads a process group (and session) of its own, that can be ended as a whole.
+    """
     try:
-        return subprocess.Popen(list(argv), cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        return subprocess.Popen(list(argv), cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=own_group)
     except FileNotFoundError as error:
         raise _missing(argv, cwd) from error
 

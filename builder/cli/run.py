@@ -1,0 +1,213 @@
+"""`builder run FLOW[@REV] [key=value ...]`: a flow at any commit, or with the working tree as it is."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.cli import output, wiring
+from builder.cli.complete import flow_at_revision
+from builder.errors import LaunchError, UsageError
+
+if TYPE_CHECKING:
+    from builder.model.run import RunResult
+    from builder.model.tree import Commit
+    from builder.runs.interpreter import Interpreter
+    from builder.runs.prepare import Wanted
+    from builder.settings import Settings
+    from builder.source.repository import Git
+    from builder.source.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A flow's name and a revision; None means the working tree as it is."""
+
+    flow: str
+    revision: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Split at the first `@`: `finetune@main@{yesterday}` is finetune at `main@{yesterday}`."""
+        flow, at, revision = text.partition("@")
+        if not flow or (at and not revision):
+            raise UsageError(f"{text!r} is not FLOW or FLOW@REVISION", "such as finetune@HEAD")
+        return cls(flow, revision if at else None)
+
+
+@click.command()
+@click.argument("target", metavar="FLOW[@REV]", shell_complete=flow_at_revision)
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "--repo",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The repository. Default: the working directory's.",
+)
+@click.option("--on", type=click.Choice(["local"]), help="Where to run. Default: `[run] on`.")
+@click.option("--config", metavar="FILE", default="", help="Another configuration file of the commit, relative to its root.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, and where each value comes from. Writes nothing.")
+@output.format_option("table", "json")
+def command(target: str, overrides: tuple[str, ...], repo: Path | None, on: str | None, config: str, dry_run: bool, form: str) -> None:
+    """Run a flow at any commit, or with your tree as it is.
+
+    FLOW@REV runs the flow at that revision: a branch, a tag, a sha, HEAD. FLOW alone runs your working tree as it is.
+    KEY=VALUE changes the configuration for this run; evals=click,type evaluates these action types only.
+    """
+    from builder.runs.prepare import Overrides
+    from builder.source.repository import Git
+
+    asked = Target.parse(target)
+    start = repo or Path.cwd()
+    in_force = wiring.load_settings(start)
+    _local_only(on or in_force.run.on)
+    with Git.open(start) as git:
+        prepared = prepare(git, in_force, asked, Overrides.parse(overrides), config)
+        _say_what_runs(prepared)
+        if dry_run:
+            _show_plan(git, prepared, form)
+            return
+        result = execute(git, prepared)
+    show(result, prepared.wanted.commit, form)
+    if result.state != "succeeded":
+        raise LaunchError(result.error, result.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What will run, who chose the interpreter, and how people call it."""
+
+    wanted: Wanted
+    in_force: Settings
+    interpreter: Interpreter
+    label: str
+
+
+def prepare(git: Git, in_force: Settings, asked: Target, overrides: Any, config: str) -> Prepared:
+    """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
+    from builder.runs.interpreter import choose_interpreter
+    from builder.runs.prepare import Wanted, choose_flow, chosen_evals, flow_file
+    from builder.settings import at_commit
+    from builder.source.snapshot import take_snapshot
+
+    snapshot = take_snapshot(git) if asked.revision is None else None
+    commit = snapshot.commit if snapshot else git.resolve(asked.revision or "HEAD")
+    settings, warnings = at_commit(in_force, lambda path: git.read_path(commit, path), commit.sha)
+    for warning in warnings:
+        output.warn(warning)
+    flow = choose_flow(asked.flow, settings)
+    flow_file(asked.flow, flow)
+    chosen_evals(asked.flow, flow, overrides.evals)
+    interpreter = choose_interpreter(flow.python, asked.flow, in_force.root, os.environ)
+    wanted = Wanted(asked.flow, commit, settings, overrides, config or flow.config, interpreter.path)
+    _check_config(git, wanted)
+    return Prepared(wanted, in_force, interpreter, _label(asked.flow, commit, snapshot))
+
+
+def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:
+    """`finetune@abc1234 (subject)`; of a changed tree `finetune@wip-abc1234 (main + 2 changed files)`."""
+    if snapshot is None or snapshot.commit == snapshot.head:
+        return f"{flow}@{commit.sha[:7]} ({commit.subject})"
+    return f"{flow}@wip-{commit.sha[:7]} ({snapshot.describe()})"
+
+
+def execute(git: Git, prepared: Prepared, *, quiet: bool = False) -> RunResult:
+    """Makes the image if it is missing, writes the commit's tree, and runs the flow to its end."""
+    from builder.runs.export import export
+    from builder.runs.local import run_here
+    from builder.runs.prepare import Directories, choose_flow, flow_file, make_request
+
+    wanted = prepared.wanted
+    directories = Directories.of(prepared.in_force)
+    directories.make()
+    reference = _image(git, wanted)
+    request = make_request(wanted, reference, directories)
+    export(git, wanted.commit, wanted.settings.image, Path(request.place.workdir))
+    flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
+    facts = {"subject": wanted.commit.subject, "who": getpass.getuser()}
+    tell = _Steps(quiet)
+    return run_here(request, flow, directories.state / "metaflow", os.environ, tell, facts)
+
+
+def _image(git: Git, wanted: Wanted) -> str:
+    """The reference of the commit's image, which is made now when the store lacks it."""
+    from builder.image.build import Inputs, build_image, existing_image
+
+    store = wiring.open_store("", wanted.settings)
+    built = existing_image(store, wanted.commit, wanted.commit.sha)
+    image = wanted.settings.image
+    if built is None and (image.base != "scratch" or image.deps):
+        raise UsageError(f"commit {wanted.commit.sha[:12]} has no image yet", f"builder image --commit {wanted.commit.sha[:12]}")
+    return (built or build_image(git, store, wanted.commit, Inputs(image))).reference
+
+
+def show(result: RunResult, commit: Commit, form: str) -> None:
+    if form == "json":
+        output.document(result.to_json())
+        return
+    if result.state == "succeeded":
+        rows = [("loss", number(result.loss)), *((action, number(score)) for action, score in result.scores.items())]
+        output.table(("metric", "value"), rows, right=("value",))
+        output.note(f"{result.run} succeeded in {output.duration(result.seconds)}; everything it wrote: {result.links['directory']}")
+        if commit.parents:
+            output.note(f"next: builder run {result.flow}@{commit.parents[0][:7]}   (the commit before it, to compare)")
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+class _Steps:
+    """A line on stderr for every step that ends."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._said: set[str] = set()
+
+    def __call__(self, step: str, record: Mapping[str, Any]) -> None:
+        if self._quiet or step in self._said or record["state"] == "running":
+            return
+        self._said.add(step)
+        seconds = f" in {output.duration(record['seconds'])}" if "seconds" in record else ""
+        output.note(f"  {step} {record['state']}{seconds}")
+
+
+def _say_what_runs(prepared: Prepared) -> None:
+    output.note(f"{prepared.label} on local, {prepared.interpreter.path} ({prepared.interpreter.origin})")
+
+
+def _show_plan(git: Git, prepared: Prepared, form: str) -> None:
+    from builder.runs.prepare import choose_flow, chosen_evals
+
+    wanted = prepared.wanted
+    flow = choose_flow(wanted.flow, wanted.settings)
+    resolved = _check_config(git, wanted)
+    evals = chosen_evals(wanted.flow, flow, wanted.overrides.evals)
+    origin = wanted.settings.origin
+    if form == "json":
+        plan = {"flow": wanted.flow, "commit": wanted.commit.sha, "command": list(flow.command), "config": dict(resolved.values)}
+        output.document({**plan, "evals": {name: list(words) for name, words in evals.items()}, "origin": dict(origin)})
+        return
+    rows = [("commit", f"{wanted.commit.sha} {wanted.commit.subject}", "git"), ("image.base", wanted.settings.image.base, origin["image"])]
+    rows += [("command", " ".join(flow.command), origin[f"flow.{wanted.flow}"])]
+    rows += [(f"evals.{name}", " ".join(words), origin[f"flow.{wanted.flow}"]) for name, words in evals.items()]
+    changed = {word.partition("=")[0] for word in wanted.overrides.config}
+    rows += [(key, str(value), "command line" if key in changed else wanted.config) for key, value in resolved.values.items()]
+    output.table(("what", "value", "from"), rows)
+
+
+def _check_config(git: Git, wanted: Wanted) -> Any:
+    from builder.steps.config import load
+
+    return load(wanted.config, lambda path: git.read_path(wanted.commit, path), wanted.overrides.config)
+
+
+def _local_only(on: str) -> None:
+    if on != "local":
+        raise UsageError(f"runs on {on} are not possible yet", "--on local runs on this machine")
