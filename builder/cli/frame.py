@@ -36,6 +36,8 @@ class Frame(click.Group):
         command = self.get_command(ctx, word)
         if command is not None:
             return word, command, args[1:]
+        if ctx.resilient_parsing and not _names_a_flow(word):  # the shell asks, and must not get an error
+            return None, None, args[1:]
         if _names_a_flow(word) and "run" in commands.names():
             return "run", self.get_command(ctx, "run"), args
         raise _no_such_command(word)
@@ -95,12 +97,9 @@ def _add_verbose(command: click.Command) -> None:
 def _names_a_flow(word: str) -> bool:
     if "@" in word[1:] or word in commands.BUILT_IN_FLOWS:
         return True
-    import os
-    from pathlib import Path
+    from builder.cli.complete import flows
 
-    from builder.settings import load
-
-    return not word.startswith("-") and word in load(Path.cwd(), os.environ).flow
+    return not word.startswith("-") and word in flows()
 
 
 def _no_such_command(word: str) -> UsageError:
