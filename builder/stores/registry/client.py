@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import builder
-from builder.errors import AuthError, StoreError
+from builder.errors import AuthError, BuilderError, StoreError
 from builder.model.reference import Repository
 from builder.stores.registry.answers import Answer, refusal
 from builder.stores.registry.auth import Authorizer, Grants
@@ -130,8 +130,12 @@ class Client:
             response = self._exchange(call, url, header)
             if response.status != 401:
                 return response
-            challenges = response.headers.getlist("WWW-Authenticate")
-            if not (header := self._authorizer.renew(challenges, call.grants, header)):
+            try:
+                header = self._authorizer.renew(response.headers.getlist("WWW-Authenticate"), call.grants, header)
+            except BuilderError:
+                response.close()
+                raise
+            if not header:
                 return response
             self._read(call, response)
         return self._exchange(call, url, header)

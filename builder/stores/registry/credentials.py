@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,9 @@ def docker_credential(host: str) -> Credential | None:
     from docker.errors import DockerException
 
     try:
-        entry = docker.auth.load_config().resolve_authconfig(key) or {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a helper that is not there: the error below says so
+            entry = docker.auth.load_config().resolve_authconfig(key) or {}
     except (DockerException, ValueError) as error:
         raise AuthError(f"{host}: Docker's configuration has no usable credentials: {type(error).__name__}", _login(host)) from error
     found = {name.lower(): value for name, value in entry.items()}

@@ -55,6 +55,6 @@ def _entry(data: bytes, media_type: str, digest: str) -> dict[str, Any] | None:
 def _listed(data: bytes) -> list[dict[str, Any]]:
     try:
         manifests = json.loads(data)["manifests"]
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise IntegrityError(f"the list of referrers {sha256(data)} is no index", "delete its tag") from error
     return [item for item in manifests if isinstance(item, dict)] if isinstance(manifests, list) else []

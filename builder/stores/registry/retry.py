@@ -30,35 +30,33 @@ class TransientError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """At most `tries` requests and `total` seconds for one thing; waits of at most `longest` seconds.
+    """At most `tries` requests for one thing, and waits of at most `longest` seconds between them: that bounds the whole.
 
-    `sleep`, `jitter` (0..1) and `clock` are injected by tests.
+    What the server asks for with Retry-After counts, up to `longest`. `sleep`, `jitter` (0..1) and `clock` are injected by tests.
     """
 
     tries: int = 6
     first: float = 0.2
     longest: float = 20.0
-    total: float = 180.0
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
 
     def run(self, attempt: Callable[[int], T]) -> T:
         """Calls `attempt(0)`, `attempt(1)`, ... until one does not raise TransientError; the last one's error goes up."""
-        started, tried = self.clock(), 0
+        tried = 0
         while True:
             try:
                 return attempt(tried)
             except TransientError as error:  # noqa: PERF203 - the loop is there for this error
                 tried += 1
-                self.pause(error, tried, started)
+                self.pause(error, tried)
 
-    def pause(self, error: TransientError, tried: int, started: float) -> None:
+    def pause(self, error: TransientError, tried: int) -> None:
         """Waits before the next try, or raises `error` when there is none left."""
-        wait = min(error.after, self.longest) or self.jitter() * min(self.first * 2 ** (tried - 1), self.longest)
-        if tried >= self.tries or self.clock() + wait - started > self.total:
+        if tried >= self.tries:
             raise error
-        self.sleep(wait)
+        self.sleep(min(error.after, self.longest) or self.jitter() * min(self.first * 2 ** (tried - 1), self.longest))
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float:

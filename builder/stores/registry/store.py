@@ -14,6 +14,7 @@ from builder.stores.registry import blobs, ecr, manifests
 from builder.stores.registry.client import Client
 from builder.stores.registry.credentials import Credentials, find_credential
 from builder.stores.registry.retry import Retry
+from builder.stores.registry.uploads import Uploader
 
 
 class RegistryStore:
@@ -37,13 +38,22 @@ class RegistryStore:
     ) -> None:
         self._name = pull_name or str(repository)
         self._client = Client(repository, insecure=insecure, credentials=credentials, retry=retry or Retry(), timeout=timeout)
-        self._create = create or (partial(ecr.create_repository, repository) if ecr.region(repository.host) else None)
+        self._uploads = Uploader(
+            self._client, create or (partial(ecr.create_repository, repository) if ecr.region(repository.host) else None)
+        )
         self._known: set[str] = set()
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
         return self._name
+
+    def reference(self, digest: str) -> str:
+        return f"{self._name}@{digest}"
+
+    @property
+    def sparse(self) -> bool:
+        return False
 
     @property
     def requests(self) -> int:
@@ -77,7 +87,7 @@ class RegistryStore:
         """
         if blob.digest in self._known:
             return False
-        sent = blobs.upload(self._client, blob, source, mount_from, self._create)
+        sent = self._uploads.put(blob, source, mount_from)
         self._learn(blob.digest, there=True)
         return sent
 

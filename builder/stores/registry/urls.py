@@ -28,23 +28,25 @@ def base_url(host: str, insecure: bool) -> str:
 
 
 def resolve(base: str, location: str, insecure: bool) -> str:
-    """A Location (RFC 9110, 10.2.2) as an absolute URL, its query string untouched.
+    """A Location (RFC 9110, 10.2.2), or a token server's realm, as an absolute URL, its query string untouched.
 
     Raises StoreError when it is empty, has blanks, control characters or a user in it, or would leave https.
     """
-    host = urlsplit(base).netloc
     if not location or _UGLY.search(location):
-        raise StoreError(f"{host}: the registry sent a Location that is no URL: {location[:80]!r}", "its operator has to mend this")
+        raise _unusable(base, location)
     try:
         url = urljoin(base, location)
         scheme, name, _ = origin(url)
     except ValueError as error:
-        raise StoreError(
-            f"{host}: the registry sent a Location that is no URL: {location[:80]!r}", "its operator has to mend this"
-        ) from error
+        raise _unusable(base, location) from error
     if scheme not in _PORTS or not name or "@" in urlsplit(url).netloc:
-        raise StoreError(f"{host}: the registry sent a Location that nobody may follow: {location[:80]!r}", "its operator has to mend this")
+        raise _unusable(base, location)
     if scheme == "http" and not insecure and not is_loopback(urlsplit(url).netloc):
         hint = "a proxy in front of a registry must pass X-Forwarded-Proto on; --insecure-registry allows plain http"
-        raise StoreError(f"{host}: the registry sends us to http://{name}, without encryption", hint)
+        raise StoreError(f"{urlsplit(base).netloc}: the registry sends us to http://{name}, without encryption", hint)
     return url
+
+
+def _unusable(base: str, location: str) -> StoreError:
+    text = f"{urlsplit(base).netloc}: the registry sends us to what is no usable URL: {location[:80]!r}"
+    return StoreError(text, "its operator has to mend this")
