@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.errors import UsageError
 from builder.settings import Settings, load
 from builder.stores.interface import Store
+
+if TYPE_CHECKING:
+    from builder.image.prepare import Workshop
 
 _FORMS = "write registry.host/name, oci:DIR or docker:"
 
@@ -64,3 +68,16 @@ def _registry(text: str, settings: Settings) -> Store:
 
     pull = settings.store.pull if text == settings.store.target else ""
     return RegistryStore(Repository.parse(text), pull_name=pull, insecure=settings.store.insecure)
+
+
+def workshop(to: str, settings: Settings) -> Workshop:
+    """Where images are made, as the settings say; `to` as `open_store` takes it."""
+    from builder.cache import Cache, cache_root
+    from builder.cli.progress import progress
+    from builder.image.deps import Artifacts, BuildPlace
+    from builder.image.prepare import Workshop
+
+    store, root = open_store(to, settings), cache_root(os.environ)
+    place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
+    artifacts = Artifacts(store, root / "artifacts")
+    return Workshop(store, artifacts, Cache(root / "blobs"), lambda text: open_store(text, settings), place, progress())

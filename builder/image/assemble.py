@@ -6,7 +6,7 @@ https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
@@ -23,31 +23,21 @@ REVISION, CREATED, SOURCE, BASE_NAME, BASE_DIGEST = (_OCI + key for key in ("rev
 _DOCKER_ONLY = ("id", "parent", "throwaway", "container", "container_config", "docker_version")
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What deps and tool layers add to the image's environment: directories for PYTHONPATH and PATH, and variables."""
+def image_config(base: Base, inner: Mapping[str, Any], commit: Commit, settings: ImageSettings, added: Sequence[Descriptor]) -> bytes:
+    """The config whose rootfs is the base's layers and then `added`, each annotated with its diff id, kind and title.
 
-    python_path: tuple[str, ...] = ()
-    path: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-
-def image_config(base: Base, commit: Commit, settings: ImageSettings, added: Sequence[Descriptor], extra: Environment) -> bytes:
-    """The config whose rootfs is the base's layers and then `added`, each annotated with its diff id, kind and title."""
-    system, _, architecture = settings.platform.partition("/")
+    `inner` is the `config` part (Env, Entrypoint, ...) as base and dependencies have it.
+    """
     plain = {key: value for key, value in base.config.items() if key not in _DOCKER_ONLY}
-    inner = dict(plain.get("config") or {})
     created = rfc3339(commit.date)
     history = [*_base_history(base), *(_history(layer, created) for layer in added)]
     return canonical_json(
         {
-            "architecture": architecture.partition("/")[0],
-            "os": system,
             **plain,
             "created": created,
             "config": {
                 **inner,
-                "Env": _environment(inner.get("Env") or [], commit, settings, extra),
+                "Env": _environment(inner.get("Env") or [], commit, settings),
                 "WorkingDir": settings.workdir,
                 "Labels": {**(inner.get("Labels") or {}), **labels(commit, settings, base)},
             },
@@ -62,7 +52,8 @@ def image_manifest(
 ) -> Manifest:
     """The manifest over base and added layers. `own`: annotations of this tool, next to the standard ones."""
     descriptor = Descriptor(CONFIG, sha256(config), len(config))
-    return Manifest(descriptor, (*base.layers, *added), {**labels(commit, settings, base), **own})
+    below = tuple(replace(layer, annotations={**layer.annotations, KIND: "base"}) for layer in base.layers)
+    return Manifest(descriptor, (*below, *added), {**labels(commit, settings, base), **own})
 
 
 def labels(commit: Commit, settings: ImageSettings, base: Base) -> dict[str, str]:
@@ -84,17 +75,12 @@ def code_path(settings: ImageSettings) -> tuple[str, ...]:
     return tuple(str(PurePosixPath(settings.workdir) / entry) for entry in settings.pythonpath)
 
 
-def _environment(base: Iterable[str], commit: Commit, settings: ImageSettings, extra: Environment) -> list[str]:
-    variables = dict(item.partition("=")[::2] for item in base)
-    variables |= extra.variables
-    variables |= settings.env
-    python_path = (*code_path(settings), *extra.python_path, variables.get("PYTHONPATH", ""))
-    variables["PYTHONPATH"] = ":".join(entry for entry in python_path if entry)
-    if extra.path:
-        standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        variables["PATH"] = ":".join((*extra.path, variables.get("PATH", standard)))
-    variables["BUILDER_COMMIT"] = commit.sha
-    return [f"{key}={value}" for key, value in variables.items() if value or key != "PYTHONPATH"]
+def _environment(below: Iterable[str], commit: Commit, settings: ImageSettings) -> list[str]:
+    variables = dict(item.partition("=")[::2] for item in below) | dict(settings.env)
+    python_path = ":".join(entry for entry in (*code_path(settings), variables.get("PYTHONPATH", "")) if entry)
+    if python_path:
+        variables["PYTHONPATH"] = python_path
+    return [f"{key}={value}" for key, value in {**variables, "BUILDER_COMMIT": commit.sha}.items()]
 
 
 def _base_history(base: Base) -> list[Mapping[str, Any]]:

@@ -6,16 +6,18 @@ The order is law: blobs, then manifest, then tags. Killed anywhere and run again
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
+from typing import Any
 
 from builder.errors import BlobUnknownError
 from builder.image import assemble, code
 from builder.image.ancestors import Ancestor, find_ancestor
-from builder.image.assemble import DIFF_ID, KIND, SHARD, TITLE, Environment
+from builder.image.assemble import DIFF_ID, KIND, SHARD, TITLE
 from builder.image.base import Base, scratch
+from builder.image.base_hold import hold_base
 from builder.image.budget import choose_budget
 from builder.image.code import CodeTree
 from builder.image.layers import CODEC, write_layer
@@ -37,27 +39,25 @@ _WORKERS = 4
 class Inputs:
     """Everything but the commit's own files that an image is made of.
 
-    `below` are the layers between base and code (deps, tool), annotated with kind, title and diff id.
+    `below` are the layers between base and code (deps, tool), annotated with kind, title and diff id; `config` is the `config`
+    part of the image config (Env, Entrypoint, ...) as base and dependencies have it.
     """
 
     settings: ImageSettings
     base: Base = field(default_factory=scratch)
     below: tuple[Descriptor, ...] = ()
-    environment: Environment = field(default_factory=Environment)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self, commit: Commit) -> str:
         """The inputs key: 16 hex digits that name what the digest is a function of."""
-        parts = [commit.sha, image_key(self.settings), self.base.digest, [layer.digest for layer in self.below], FORMAT]
+        below = [layer.digest for layer in self.below]
+        parts = [commit.sha, image_key(self.settings), self.base.digest, below, self.config, FORMAT]
         return sha256(canonical_json(parts))[7:23]
-
-    @property
-    def settings_key(self) -> str:
-        return settings_key(self.settings)
 
 
 def settings_key(settings: ImageSettings) -> str:
     """16 hex digits of what `[image]` says, to tell an image that other settings made."""
-    return sha256(canonical_json(image_key(settings)))[7:23]
+    return sha256(canonical_json(asdict(settings)))[7:23]
 
 
 def existing_image(store: Store, commit: Commit, tag: str) -> BuiltImage | None:
@@ -80,10 +80,14 @@ def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest:
         if not ancestor:
             raise
         built = _build(git, store, commit, inputs, None)
-    return replace(built, requests=store.requests - asked, seconds=time.monotonic() - began)
+    return replace(
+        built, requests=store.requests - asked, seconds=time.monotonic() - began, previous=ancestor.manifest if ancestor else None
+    )
 
 
 def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None) -> BuiltImage:
+    if not ancestor or ancestor.manifest.annotations.get(assemble.BASE_DIGEST, "") != inputs.base.digest:
+        hold_base(store, inputs.settings, inputs.base)
     known = ancestor.known if ancestor else code.Known()
     tree = code.code_tree(git, commit, inputs.settings, known)
     shards = split_tree(tree.entries, dict(tree.large), choose_budget(inputs.base.layers, inputs.below))
@@ -99,7 +103,7 @@ def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Anc
             for (shard, key), future in zip(keyed, futures, strict=True)
         ]
         added = (*inputs.below, *layers)
-        config = assemble.image_config(inputs.base, commit, inputs.settings, added, inputs.environment)
+        config = assemble.image_config(inputs.base, inputs.config, commit, inputs.settings, added)
         manifest = assemble.image_manifest(inputs.base, config, added, commit, inputs.settings, _annotations(commit, inputs, tree))
         sending.blob(manifest.config, config)
         sent = sending.finish()
@@ -154,7 +158,7 @@ def _labelled(layer: Descriptor, shard: Shard, key: str) -> Descriptor:
 def _annotations(commit: Commit, inputs: Inputs, tree: CodeTree) -> dict[str, str]:
     own = {
         assemble.INPUTS: inputs.key(commit),
-        assemble.SETTINGS: inputs.settings_key,
+        assemble.SETTINGS: settings_key(inputs.settings),
         assemble.RULES: code.rules(inputs.settings),
         assemble.LARGE: code.write_large(tree.large),
     }

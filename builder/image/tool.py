@@ -56,6 +56,18 @@ def resolve_tool(settings: ImageSettings, base: BaseFacts, artifacts: Artifacts,
     return ToolLayers(key, found.digest, found.layers, found.diff_ids)
 
 
+def find_tool(settings: ImageSettings, base: BaseFacts, artifacts: Artifacts) -> ToolLayers | None:
+    """As `resolve_tool`, but makes nothing: None as well when the layers are nowhere yet."""
+    if without_tool(settings, base) is not None:
+        return None
+    python = settings.python or base.python
+    if settings.tool and settings.tool != builder.__version__:
+        return _other_version(settings, python, artifacts)
+    key = tool_key(python, settings.platform)
+    found = artifacts.find(f"tool-{key}", KIND)
+    return ToolLayers(key, found.digest, found.layers, found.diff_ids) if found else None
+
+
 def without_tool(settings: ImageSettings, base: BaseFacts) -> str | None:
     """Why the image gets no tool layers: a warning, an empty text where nothing is wrong (scratch), None when it gets them."""
     if settings.base == "scratch":

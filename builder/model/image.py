@@ -23,6 +23,7 @@ class LayerReport:
 class BuiltImage:
     """A commit's image. `new_bytes` were sent, `reused_bytes` were there; both count bytes as stored. `existed`: nothing was built.
 
+    `previous` is the image of the ancestor that layers were taken over from.
     `pointers` are the paths of Git LFS pointers that the image holds in place of content.
     """
 
@@ -37,3 +38,4 @@ class BuiltImage:
     requests: int = 0
     seconds: float = 0.0
     pointers: tuple[str, ...] = ()
+    previous: Manifest | None = None

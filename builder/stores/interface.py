@@ -25,6 +25,10 @@ class Store(Protocol):
         """What a person types to get the image: `name@digest`, in a Docker daemon the image's id."""
 
     @property
+    def sparse(self) -> bool:
+        """Whether images may be here without the layers of their base."""
+
+    @property
     def requests(self) -> int:
         """How many requests have been sent so far (0 where there is no server)."""
 

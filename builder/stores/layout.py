@@ -53,6 +53,10 @@ class LayoutStore:
         return f"{self.name}@{digest}"
 
     @property
+    def sparse(self) -> bool:
+        return True
+
+    @property
     def requests(self) -> int:
         return 0
 

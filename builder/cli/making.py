@@ -1,0 +1,117 @@
+"""What `builder image`, `run` and `demo` share: a repository, the settings of each commit, a store, and images made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder.cli import output, wiring
+from builder.cli.progress import progress
+from builder.errors import UsageError
+from builder.image.ancestors import Ancestor, as_ancestor
+from builder.image.assemble import SETTINGS
+from builder.image.build import Inputs, build_image, existing_image, settings_key
+from builder.image.prepare import Workshop, foresee, prepare
+from builder.model.image import BuiltImage
+from builder.model.tree import Commit
+from builder.settings import ImageSettings, Settings, at_commit
+from builder.source.repository import Git
+from builder.stores.dry import DryRun
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes images of one repository's commits in one store. `base` replaces `[image] base` when it is not empty."""
+
+    git: Git
+    settings: Settings
+    workshop: Workshop
+    base: str = ""
+    refresh: bool = False
+    dry_run: bool = False
+
+    def one(self, revision: str) -> BuiltImage:
+        return self.make(self.git.resolve(revision))
+
+    def working_tree(self, include: Sequence[str] = ()) -> BuiltImage:
+        from builder.source.snapshot import take_snapshot
+
+        snapshot = take_snapshot(self.git, include)
+        output.note(f"the working tree is {snapshot.describe()}: {snapshot.commit.sha[:12]}")
+        return self.make(snapshot.commit)
+
+    def missing(self, revision: str, since: str = "") -> Iterator[BuiltImage]:
+        """Oldest first, each on top of the one before it."""
+        from builder.image.missing import find_missing
+
+        found = find_missing(self.git, self.workshop.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
+        if found.commits:
+            output.note(f"{output.plural(len(found.commits), 'commit')} without an image (back to where: {found.stopped})")
+        nearest: Ancestor | None = None
+        for commit in found.commits:
+            image = self.make(commit, nearest)
+            yield image
+            nearest = as_ancestor(self.git, commit, image.manifest, self.image_settings(commit))
+
+    def make(self, commit: Commit, nearest: Ancestor | None = None) -> BuiltImage:
+        """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
+        settings = self.image_settings(commit)
+        if not self.refresh and (found := existing_image(self.workshop.store, commit, commit.sha)):
+            self._say_if_other(found, settings)
+            return found
+        inputs = self._inputs(commit, settings)
+        if self.refresh and (found := existing_image(self.workshop.store, commit, f"{commit.sha}-{inputs.key(commit)}")):
+            return found
+        return build_image(self.git, self.workshop.store, commit, inputs, nearest)
+
+    def image_settings(self, commit: Commit) -> ImageSettings:
+        settings = self.settings_at(commit).image
+        return replace(settings, base=self.base) if self.base else settings
+
+    def settings_at(self, commit: Commit) -> Settings:
+        """The settings that hold for the commit; says on stderr what its file holds that this tool does not know."""
+        settings, warnings = at_commit(self.settings, lambda path: self.git.read_path(commit, path), commit.sha)
+        for warning in warnings:
+            output.warn(warning)
+        return settings
+
+    def with_bases(self, images: Iterable[BuiltImage]) -> Iterator[BuiltImage]:
+        """Copies the base of each image into the layout."""
+        from builder.image.base import pinned
+        from builder.image.base_mirror import copy_blobs
+        from builder.stores.layout import LayoutStore
+
+        store = self.workshop.store
+        if not isinstance(store, LayoutStore):
+            raise UsageError("--with-base only goes with --to oci:DIR: other stores always hold the base")
+        for image in images:
+            if missing := store.missing_blobs(image.manifest):
+                copy_blobs(missing, self.workshop.open_store(pinned(self.image_settings(image.commit).base)[0]), store, progress())
+            yield image
+
+    def _inputs(self, commit: Commit, settings: ImageSettings) -> Inputs:
+        if not self.dry_run:
+            return prepare(self.workshop, self.git, commit, settings)
+        inputs, missing = foresee(self.workshop, self.git, commit, settings)
+        if missing:
+            output.note(f"{missing}; they are not in this plan")
+        return inputs
+
+    def _say_if_other(self, found: BuiltImage, settings: ImageSettings) -> None:
+        made_with = found.manifest.annotations.get(SETTINGS)
+        if made_with and made_with != settings_key(settings):
+            output.note(f"the image of {found.commit.sha[:12]} was made with other [image] settings; --refresh makes one with today's")
+
+
+@contextmanager
+def making(repo: Path | None, to: str = "", base: str = "", *, refresh: bool = False, dry_run: bool = False) -> Iterator[Maker]:
+    """Opens the repository around `repo` (the working directory when None) and the store."""
+    start = (repo or Path.cwd()).absolute()
+    settings = wiring.load_settings(start)
+    with Git.open(start) as git:
+        workshop = wiring.workshop(to, settings)
+        if dry_run:
+            workshop = replace(workshop, store=DryRun(workshop.store))
+        yield Maker(git, settings, workshop, base, refresh, dry_run)

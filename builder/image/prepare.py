@@ -1,0 +1,84 @@
+"""What a commit's image is made of besides its own files: the base, the dependencies and the tool layers that its settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from builder.cache import Cache
+from builder.errors import SettingsError
+from builder.image import deps as dependencies
+from builder.image import tool
+from builder.image.base import SCRATCH, Base, load_base, pinned
+from builder.image.build import Inputs
+from builder.image.deps import Artifacts, BaseFacts, BuildPlace, CommitFiles, Deps
+from builder.model.progress import SILENT, Progress
+from builder.model.tree import Commit
+from builder.settings import ImageSettings
+from builder.source.repository import Git
+from builder.stores.interface import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where images are made: the store they go to, where deps and tool layers are kept, what this machine remembers.
+
+    `open_store` opens the store that a base's name says; `place` is where a Dockerfile is built.
+    """
+
+    store: Store
+    artifacts: Artifacts
+    cache: Cache
+    open_store: Callable[[str], Store]
+    place: BuildPlace = field(default_factory=BuildPlace)
+    progress: Progress = SILENT
+
+
+def prepare(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> Inputs:
+    """Finds base, dependencies and tool layers; makes what is nowhere yet.
+
+    Raises SettingsError without a base, StoreError when it cannot be found, DepsError for dependencies that cannot be made here.
+    """
+    base = find_base(workshop, settings)
+    facts = base_facts(base)
+    deps = dependencies.resolve_deps(
+        settings, commit_files(git, commit), facts, workshop.artifacts, place=workshop.place, progress=workshop.progress
+    )
+    return _inputs(settings, base, deps, tool.resolve_tool(settings, facts, workshop.artifacts, progress=workshop.progress))
+
+
+def foresee(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> tuple[Inputs, str]:
+    """As `prepare`, but makes nothing: dependencies that are nowhere yet are left out, and the text says what they are."""
+    base = find_base(workshop, settings)
+    facts = base_facts(base)
+    recipe = dependencies.plan_deps(settings, commit_files(git, commit), facts)
+    deps = dependencies.lookup(recipe, workshop.artifacts) if recipe else None
+    missing = f"dependencies {recipe.tag} would be built first" if recipe and not deps else ""
+    return _inputs(settings, base, deps, tool.find_tool(settings, facts, workshop.artifacts)), missing
+
+
+def find_base(workshop: Workshop, settings: ImageSettings) -> Base:
+    """The base by its settings: from the store itself when it is mirrored there, else from where its name says."""
+    if not settings.base:
+        raise SettingsError("no base image is set: [image] base", "`builder init` proposes one; `--base scratch` starts from nothing")
+    stores = [] if settings.base == SCRATCH else [workshop.store, workshop.open_store(pinned(settings.base)[0])]
+    return load_base(settings.base, stores, workshop.cache, settings.platform, settings.python)
+
+
+def base_facts(base: Base) -> BaseFacts:
+    """The base as dependencies are told of it."""
+    reference = base.reference if base.digest else ""
+    return BaseFacts(reference, base.digest, base.layers, base.diff_ids, base.config.get("config") or {}, base.python)
+
+
+def commit_files(git: Git, commit: Commit) -> CommitFiles:
+    """The files of a commit as dependencies read them."""
+    return CommitFiles(partial(git.read_path, commit), lambda: git.entries(commit), git.stream)
+
+
+def _inputs(settings: ImageSettings, base: Base, deps: Deps | None, tools: tool.ToolLayers | None) -> Inputs:
+    inner: Mapping[str, Any] = base.config.get("config") or {}
+    below = (deps.layers if deps else ()) + (tools.layers if tools else ())
+    return Inputs(settings, base, below, deps.configure(inner) if deps else inner)

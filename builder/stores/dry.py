@@ -1,0 +1,48 @@
+"""A store that takes nothing: what would be sent is counted, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builder.model.oci import Descriptor, StoredManifest, sha256
+from builder.stores.interface import OpenBlob, Store
+
+
+class DryRun:
+    """Reads from the store inside; writes go nowhere."""
+
+    def __init__(self, inside: Store) -> None:
+        self._inside = inside
+
+    @property
+    def name(self) -> str:
+        return self._inside.name
+
+    @property
+    def sparse(self) -> bool:
+        return self._inside.sparse
+
+    @property
+    def requests(self) -> int:
+        return self._inside.requests
+
+    def reference(self, digest: str) -> str:
+        return self._inside.reference(digest)
+
+    def get_manifest(self, ref: str) -> StoredManifest | None:
+        return self._inside.get_manifest(ref)
+
+    def put_manifest(self, data: bytes, media_type: str, tags: tuple[str, ...] = ()) -> str:  # noqa: ARG002
+        return sha256(data)
+
+    def has_blob(self, digest: str) -> bool:
+        return self._inside.has_blob(digest)
+
+    def open_blob(self, digest: str) -> Iterator[bytes]:
+        return self._inside.open_blob(digest)
+
+    def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:  # noqa: ARG002
+        return not self._inside.has_blob(blob.digest)
+
+    def list_tags(self) -> tuple[str, ...]:
+        return self._inside.list_tags()
