@@ -14,7 +14,7 @@ from builder.data_files import data_path
 from builder.process import run
 
 SUBJECT = "Train a small model of the next action"
-BODY = "Click and type, from 240 recorded steps. The accuracy goes to the log and to out/eval.json."
+BODY = "Click and type, from 1200 recorded steps. The accuracy goes to the log and to out/eval.json."
 _ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",

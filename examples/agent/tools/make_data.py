@@ -48,7 +48,7 @@ def sample(chance, action, split):
 def main():
     for action in GOALS:
         chance = random.Random(action)
-        rows = [sample(chance, action, "train") for _ in range(120)] + [sample(chance, action, "test") for _ in range(60)]
+        rows = [sample(chance, action, "train") for _ in range(600)] + [sample(chance, action, "test") for _ in range(150)]
         Path("data", f"{action}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
