@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from builder.model.index import is_index, manifest_type, pick_platform
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest
 from builder.model.reference import DOCKER_HUB, Reference
 from builder.stores.interface import Store
+from builder.stores.layout import LayoutStore
 
 SCRATCH = "scratch"
 _CONFIG_LIMIT = 8 << 20
@@ -74,26 +75,38 @@ def scratch(platform: str = "linux/amd64", python: str = "") -> Base:
     return Base(SCRATCH, "", (), (), config, python)
 
 
-def load_base(reference: str, store: Store, cache: Cache, platform: str = "linux/amd64", python: str = "") -> Base:
-    """Reads the base from `store` by digest: its manifest and config, at most once per machine (two requests; three for an index).
+def load_base(reference: str, stores: Sequence[Store], cache: Cache, platform: str = "linux/amd64", python: str = "") -> Base:
+    """Reads the base by digest: its manifest and config, at most once per machine (two requests; three for an index).
 
+    The stores are asked in order: the one that commits go to first, as a mirrored base is there, then the base's own.
     `python` is what the settings say; what the base's environment says goes before it. Raises UsageError without a digest,
     StoreError when it is not there or not for the platform, IntegrityError when it is damaged.
     """
     if reference == SCRATCH:
         return scratch(platform, python)
     name, digest = pinned(reference)
-    return read_base(name, _manifest(store, digest, cache, reference), store, cache, platform, python)
+    return _read(name, _manifest(stores, digest, cache, reference), stores, cache, platform, python)
 
 
-def read_base(name: str, found: StoredManifest, store: Store, cache: Cache, platform: str, python: str = "") -> Base:
-    """The base behind a manifest or index that is at hand; `name` goes before `@<digest>` in its reference."""
+def resolve(text: str, store: Store, cache: Cache, platform: str = "linux/amd64") -> Base:
+    """The base that a tag, a digest or an `oci:DIR` of one image names now."""
+    if text == SCRATCH:
+        return scratch(platform)
+    name, ref = split_reference(text)
+    ref = ref or _only_manifest(store, text)
+    found = store.get_manifest(ref)
+    if found is None:
+        raise StoreError(f"{store.name} has no {ref}", "check the name; a private registry may need `docker login` first")
+    return _read(name, found, (store,), cache, platform)
+
+
+def _read(name: str, found: StoredManifest, stores: Sequence[Store], cache: Cache, platform: str, python: str = "") -> Base:
     if is_index(found.media_type):
         child = pick_platform(found.data, platform, f"{name}@{found.digest}")
-        found = _manifest(store, child.digest, cache, f"{name}@{child.digest}")
+        found = _manifest(stores, child.digest, cache, f"{name}@{child.digest}")
     reference = f"{name}@{found.digest}"
     manifest = Manifest.from_bytes(found.data)
-    config = _config(store, manifest.config, cache, reference)
+    config = _config(stores, manifest.config, cache, reference)
     diff_ids = _diff_ids(config, len(manifest.layers), reference)
     _check_platform(config, platform, reference)
     known = python_in_env(config) or python
@@ -136,23 +149,32 @@ def _public(repository: str) -> str:
     return repository.replace(f"{DOCKER_HUB}/", "docker.io/", 1) if repository.startswith(f"{DOCKER_HUB}/") else repository
 
 
-def _manifest(store: Store, digest: str, cache: Cache, what: str) -> StoredManifest:
+def _only_manifest(store: Store, text: str) -> str:
+    manifests = store.manifests() if isinstance(store, LayoutStore) else ()
+    if len(manifests) != 1:
+        raise UsageError(f"{text} holds {len(manifests)} images", f"name one: {text}@sha256:... or {text}:TAG")
+    return manifests[0]
+
+
+def _manifest(stores: Sequence[Store], digest: str, cache: Cache, what: str) -> StoredManifest:
     kept = cache.get(digest)
     if kept is not None:
         return StoredManifest(kept, manifest_type(kept), digest)
-    found = store.get_manifest(digest)
-    if found is None:
-        raise StoreError(f"the base {what} is not in {store.name}", "check its name, or pin another one: `builder base pin REF`")
-    cache.put(digest, found.data)
-    return found
+    for store in stores:
+        found = store.get_manifest(digest)
+        if found is not None:
+            cache.put(digest, found.data)
+            return found
+    asked = " or ".join(store.name for store in stores)
+    raise StoreError(f"the base {what} is not in {asked}", "check its name, or pin another one: `builder base pin REF`")
 
 
-def _config(store: Store, blob: Descriptor, cache: Cache, what: str) -> Mapping[str, Any]:
+def _config(stores: Sequence[Store], blob: Descriptor, cache: Cache, what: str) -> Mapping[str, Any]:
     if blob.size > _CONFIG_LIMIT:
         raise IntegrityError(f"{what}: a config of {blob.size} bytes is none")
     data = cache.get(blob.digest)
     if data is None:
-        data = b"".join(store.open_blob(blob.digest))
+        data = b"".join(_first_with(stores, blob.digest).open_blob(blob.digest))
         cache.put(blob.digest, data)
     try:
         config = json.loads(data)
@@ -161,6 +183,11 @@ def _config(store: Store, blob: Descriptor, cache: Cache, what: str) -> Mapping[
     if not isinstance(config, dict):
         raise IntegrityError(f"{what}: its config {blob.digest} is not an image's")
     return config
+
+
+def _first_with(stores: Sequence[Store], digest: str) -> Store:
+    """The last one is not asked: opening the blob there says what is wrong."""
+    return next((store for store in stores[:-1] if store.has_blob(digest)), stores[-1])
 
 
 def _diff_ids(config: Mapping[str, Any], layers: int, what: str) -> tuple[str, ...]:

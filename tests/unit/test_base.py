@@ -11,7 +11,7 @@ import pytest
 
 from builder.cache import Cache
 from builder.errors import IntegrityError, StoreError, UsageError
-from builder.image.base import Base, load_base, require_base, split_reference
+from builder.image.base import Base, load_base, require_base, resolve, split_reference
 from builder.model.oci import (
     CONFIG,
     DOCKER_INDEX,
@@ -49,7 +49,7 @@ def put_image(store: LayoutStore, *layers: bytes, architecture: str = "amd64", e
 
 
 def read(store: LayoutStore, digest: str, tmp_path: Path, **more: Any) -> Base:
-    return load_base(f"{store.name}@{digest}", store, Cache(tmp_path / "cache"), **more)
+    return load_base(f"{store.name}@{digest}", (store,), Cache(tmp_path / "cache"), **more)
 
 
 @pytest.fixture
@@ -76,14 +76,14 @@ def test_a_reference_is_a_store_and_a_name(text: str, parts: tuple[str, str]) ->
 
 def test_a_base_needs_a_digest(store: LayoutStore, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        load_base("nvcr.io/nvidia/pytorch:24.05-py3", store, Cache(tmp_path))
+        load_base("nvcr.io/nvidia/pytorch:24.05-py3", (store,), Cache(tmp_path))
     assert "builder base pin nvcr.io/nvidia/pytorch:24.05-py3" in caught.value.hint
     with pytest.raises(UsageError):
-        load_base("oci:dir@sha256:../../x", store, Cache(tmp_path))
+        load_base("oci:dir@sha256:../../x", (store,), Cache(tmp_path))
 
 
 def test_scratch_is_empty(store: LayoutStore, tmp_path: Path) -> None:
-    base = load_base("scratch", store, Cache(tmp_path), "linux/arm64/v8")
+    base = load_base("scratch", (store,), Cache(tmp_path), "linux/arm64/v8")
     assert (base.layers, base.diff_ids, base.digest, base.size) == ((), (), "", 0)
     assert base.config == {"os": "linux", "architecture": "arm64", "variant": "v8"}
     require_base(base, store)
@@ -102,7 +102,7 @@ def test_the_second_time_nothing_is_asked(store: LayoutStore, tmp_path: Path) ->
     made = put_image(store, b"one")
     first = read(store, made.digest, tmp_path)
     nothing = LayoutStore(tmp_path / "nothing")
-    assert load_base(first.reference, nothing, Cache(tmp_path / "cache")) == first
+    assert load_base(first.reference, (nothing,), Cache(tmp_path / "cache")) == first
 
 
 def test_settings_say_python_when_the_base_does_not(store: LayoutStore, tmp_path: Path) -> None:
@@ -195,3 +195,23 @@ def test_a_store_that_lacks_the_base(store: LayoutStore, tmp_path: Path) -> None
     assert "builder base mirror" in caught.value.hint
     put(other, b"one" * 1_000_000, LAYER_GZIP)
     require_base(base, other)
+
+
+def test_a_mirrored_base_is_read_from_where_commits_go(store: LayoutStore, tmp_path: Path) -> None:
+    made = put_image(store, b"one")
+    nothing = LayoutStore(tmp_path / "nothing")
+    for number, stores in enumerate(((store, nothing), (nothing, store))):
+        base = load_base(f"registry.test/base@{made.digest}", stores, Cache(tmp_path / f"cache{number}"))
+        assert base.reference == f"registry.test/base@{made.digest}"
+
+
+def test_a_layout_of_one_image_needs_no_name(store: LayoutStore, tmp_path: Path) -> None:
+    made = put_image(store, b"one", tag="only")
+    cache = Cache(tmp_path / "cache")
+    for text in (store.name, f"{store.name}:only", f"{store.name}@{made.digest}"):
+        assert resolve(text, store, cache).digest == made.digest
+    put_image(store, b"two")
+    with pytest.raises(UsageError, match="holds 2 images"):
+        resolve(store.name, store, cache)
+    with pytest.raises(StoreError, match="has no absent"):
+        resolve(f"{store.name}:absent", store, cache)
