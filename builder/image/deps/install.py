@@ -24,6 +24,7 @@ def install(requirements: Iterable[Requirement], python: str, platform: str, dir
     lock, target, nowhere = directory / "lock.txt", directory / "packages", directory / "cwd"
     lock.write_text(to_text(requirements), encoding="utf-8")
     nowhere.mkdir()
+    (nowhere / "uv.toml").touch()  # uv looks upwards for a project, and stops here
     target.mkdir()
     try:
         process.run(_command(lock, target, python, platform), cwd=nowhere)

@@ -97,12 +97,13 @@ def _requirement(line: str, where: str) -> Requirement:
 
 
 def _refused(text: str, where: str) -> DepsError:
-    shown = text if len(text) <= 100 else text[:97] + "..."
+    hidden = _without_secrets(text)
+    shown = hidden if len(hidden) <= 100 else hidden[:97] + "..."
     if text.startswith("-"):
         return DepsError(f"{where}: {shown} is an option; a lock may only list packages", HINT)
     if "@" in text or "://" in text or text.startswith((".", "/", "~")):
         hint = "install it in a Dockerfile instead ([image.deps] dockerfile), or use a released version of it"
-        return DepsError(f"{where}: {_without_secrets(shown)} is a URL or a path; a lock may only hold released packages", hint)
+        return DepsError(f"{where}: {shown} is a URL or a path; a lock may only hold released packages", hint)
     if re.search(r"\s--?[a-z]", text):
         return DepsError(f"{where}: {shown} has options besides --hash", HINT)
     return DepsError(f"{where}: {shown} is not pinned as name==version", HINT)
