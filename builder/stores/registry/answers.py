@@ -45,15 +45,13 @@ def refusal(asked: str, host: str, answer: Answer) -> StoreError | AuthError:
         return AuthError(message, f"docker login {host}")
     if answer.status in TRANSIENT:
         return TransientError(message, after=retry_after(answer.headers))
-    return RefusedError(message, _HINTS.get(answer.status, ""), answer.status, codes)
+    return RefusedError(message, _HINTS.get(answer.status, "the registry's log may say more"), answer.status, codes)
 
 
 _HINTS = {
-    400: "the registry does not accept this: its log says more",
     404: "check the repository's name, and create it if this registry does not do so on the first push",
     405: "this registry does not offer that",
     413: "the registry, or a proxy in front of it, limits the size of an upload",
-    416: "try again",
 }
 
 

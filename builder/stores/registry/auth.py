@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from builder.errors import AuthError
@@ -69,7 +69,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token: what was asked for, and until when (on `clock`) it is sent."""
+    """A bearer token: what was asked for, and until when (on `clock`) it is sent; 0 once it was refused."""
 
     value: str = field(repr=False)
     challenge: Challenge
@@ -106,7 +106,7 @@ class Authorizer:
             challenge = Challenge.parse(challenges)
             if challenge.scheme:
                 self._challenge = challenge
-            self._tokens = [token for token in self._tokens if f"Bearer {token.value}" != used]
+            self._tokens = [replace(token, until=0.0) if f"Bearer {token.value}" == used else token for token in self._tokens]
             if used.startswith("Basic"):
                 self._asked = False  # a password may be short-lived: ECR's lives for 12 hours
             header = self.header(grants)
@@ -130,11 +130,12 @@ class Authorizer:
         return self._credential
 
     def _token(self, grants: Grants) -> Token:
-        for token in self._tokens:
-            if token.challenge == self._challenge and grants <= token.grants and self._clock() < token.until:
+        wide = [token for token in self._tokens if token.challenge == self._challenge and grants <= token.grants]
+        for token in wide:
+            if token.until and self._clock() < token.until:
                 return token
-        fresh = self._new_token(grants)
-        self._tokens = [token for token in self._tokens if not token.grants <= grants] + [fresh]
+        fresh = self._new_token(wide[0].grants if wide else grants)  # renewed as it was: a look in mid-push keeps the right to push
+        self._tokens = [token for token in self._tokens if not token.grants <= fresh.grants] + [fresh]
         return fresh
 
     def _new_token(self, grants: Grants) -> Token:

@@ -93,7 +93,7 @@ class Client:
 
         try:
             return response.read(size)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: a negative chunk
             response.close()
             raise self._broken(call, error) from error
 
