@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli import output, wiring
+from builder.cli import output
 from builder.cli.complete import flow_at_revision
 from builder.errors import LaunchError, UsageError
 
 if TYPE_CHECKING:
+    from builder.cli.making import Maker
     from builder.model.run import RunResult
     from builder.model.tree import Commit
     from builder.runs.interpreter import Interpreter
-    from builder.runs.prepare import Wanted
-    from builder.settings import Settings
+    from builder.runs.prepare import Overrides, Wanted
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
+    from builder.steps.config import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +61,18 @@ def command(target: str, overrides: tuple[str, ...], repo: Path | None, on: str 
     FLOW@REV runs the flow at that revision: a branch, a tag, a sha, HEAD. FLOW alone runs your working tree as it is.
     KEY=VALUE changes the configuration for this run; evals=click,type evaluates these action types only.
     """
+    from builder.cli.making import making
     from builder.runs.prepare import Overrides
-    from builder.source.repository import Git
 
     asked = Target.parse(target)
-    start = repo or Path.cwd()
-    in_force = wiring.load_settings(start)
-    _local_only(on or in_force.run.on)
-    with Git.open(start) as git:
-        prepared = prepare(git, in_force, asked, Overrides.parse(overrides), config)
+    with making(repo) as maker:
+        _local_only(on or maker.settings.run.on)
+        prepared = prepare(maker, asked, Overrides.parse(overrides), config)
         _say_what_runs(prepared)
         if dry_run:
-            _show_plan(git, prepared, form)
+            _show_plan(maker.git, prepared.wanted, form)
             return
-        result = execute(git, prepared)
+        result = execute(maker, prepared)
     show(result, prepared.wanted.commit, form)
     if result.state != "succeeded":
         raise LaunchError(result.error, result.hint)
@@ -84,30 +83,26 @@ class Prepared:
     """What will run, who chose the interpreter, and how people call it."""
 
     wanted: Wanted
-    in_force: Settings
     interpreter: Interpreter
     label: str
 
 
-def prepare(git: Git, in_force: Settings, asked: Target, overrides: Any, config: str) -> Prepared:
+def prepare(maker: Maker, asked: Target, overrides: Overrides, config: str) -> Prepared:
     """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
     from builder.runs.interpreter import choose_interpreter
     from builder.runs.prepare import Wanted, choose_flow, chosen_evals, flow_file
-    from builder.settings import at_commit
     from builder.source.snapshot import take_snapshot
 
-    snapshot = take_snapshot(git) if asked.revision is None else None
-    commit = snapshot.commit if snapshot else git.resolve(asked.revision or "HEAD")
-    settings, warnings = at_commit(in_force, lambda path: git.read_path(commit, path), commit.sha)
-    for warning in warnings:
-        output.warn(warning)
+    snapshot = take_snapshot(maker.git) if asked.revision is None else None
+    commit = snapshot.commit if snapshot else maker.git.resolve(asked.revision or "HEAD")
+    settings = maker.settings_at(commit)
     flow = choose_flow(asked.flow, settings)
     flow_file(asked.flow, flow)
     chosen_evals(asked.flow, flow, overrides.evals)
-    interpreter = choose_interpreter(flow.python, asked.flow, in_force.root, os.environ)
+    interpreter = choose_interpreter(flow.python, asked.flow, maker.settings.root, os.environ)
     wanted = Wanted(asked.flow, commit, settings, overrides, config or flow.config, interpreter.path)
-    _check_config(git, wanted)
-    return Prepared(wanted, in_force, interpreter, _label(asked.flow, commit, snapshot))
+    resolve_config(maker.git, wanted)
+    return Prepared(wanted, interpreter, _label(asked.flow, commit, snapshot))
 
 
 def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:
@@ -117,34 +112,20 @@ def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:
     return f"{flow}@wip-{commit.sha[:7]} ({snapshot.describe()})"
 
 
-def execute(git: Git, prepared: Prepared, *, quiet: bool = False) -> RunResult:
+def execute(maker: Maker, prepared: Prepared) -> RunResult:
     """Makes the image if it is missing, writes the commit's tree, and runs the flow to its end."""
     from builder.runs.export import export
     from builder.runs.local import run_here
     from builder.runs.prepare import Directories, choose_flow, flow_file, make_request
 
     wanted = prepared.wanted
-    directories = Directories.of(prepared.in_force)
+    directories = Directories.of(maker.settings)
     directories.make()
-    reference = _image(git, wanted)
-    request = make_request(wanted, reference, directories)
-    export(git, wanted.commit, wanted.settings.image, Path(request.place.workdir))
+    request = make_request(wanted, maker.make(wanted.commit).reference, directories)
+    export(maker.git, wanted.commit, wanted.settings.image, Path(request.place.workdir))
     flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
     facts = {"subject": wanted.commit.subject, "who": getpass.getuser()}
-    tell = _Steps(quiet)
-    return run_here(request, flow, directories.state / "metaflow", os.environ, tell, facts)
-
-
-def _image(git: Git, wanted: Wanted) -> str:
-    """The reference of the commit's image, which is made now when the store lacks it."""
-    from builder.image.build import Inputs, build_image, existing_image
-
-    store = wiring.open_store("", wanted.settings)
-    built = existing_image(store, wanted.commit, wanted.commit.sha)
-    image = wanted.settings.image
-    if built is None and (image.base != "scratch" or image.deps):
-        raise UsageError(f"commit {wanted.commit.sha[:12]} has no image yet", f"builder image --commit {wanted.commit.sha[:12]}")
-    return (built or build_image(git, store, wanted.commit, Inputs(image))).reference
+    return run_here(request, flow, directories.state / "metaflow", os.environ, _Steps(), facts)
 
 
 def show(result: RunResult, commit: Commit, form: str) -> None:
@@ -153,7 +134,7 @@ def show(result: RunResult, commit: Commit, form: str) -> None:
         return
     if result.state == "succeeded":
         rows = [("loss", number(result.loss)), *((action, number(score)) for action, score in result.scores.items())]
-        output.table(("metric", "value"), rows, right=("value",))
+        output.table(("METRIC", "VALUE"), rows, right=("VALUE",))
         output.note(f"{result.run} succeeded in {output.duration(result.seconds)}; everything it wrote: {result.links['directory']}")
         if commit.parents:
             output.note(f"next: builder run {result.flow}@{commit.parents[0][:7]}   (the commit before it, to compare)")
@@ -166,12 +147,11 @@ def number(value: float | None) -> str:
 class _Steps:
     """A line on stderr for every step that ends."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self) -> None:
         self._said: set[str] = set()
 
     def __call__(self, step: str, record: Mapping[str, Any]) -> None:
-        if self._quiet or step in self._said or record["state"] == "running":
+        if step in self._said or record["state"] == "running":
             return
         self._said.add(step)
         seconds = f" in {output.duration(record['seconds'])}" if "seconds" in record else ""
@@ -182,27 +162,26 @@ def _say_what_runs(prepared: Prepared) -> None:
     output.note(f"{prepared.label} on local, {prepared.interpreter.path} ({prepared.interpreter.origin})")
 
 
-def _show_plan(git: Git, prepared: Prepared, form: str) -> None:
+def _show_plan(git: Git, wanted: Wanted, form: str) -> None:
     from builder.runs.prepare import choose_flow, chosen_evals
 
-    wanted = prepared.wanted
     flow = choose_flow(wanted.flow, wanted.settings)
-    resolved = _check_config(git, wanted)
+    values = dict(resolve_config(git, wanted).values)
     evals = chosen_evals(wanted.flow, flow, wanted.overrides.evals)
-    origin = wanted.settings.origin
     if form == "json":
-        plan = {"flow": wanted.flow, "commit": wanted.commit.sha, "command": list(flow.command), "config": dict(resolved.values)}
-        output.document({**plan, "evals": {name: list(words) for name, words in evals.items()}, "origin": dict(origin)})
+        plan = {"flow": wanted.flow, "commit": wanted.commit.sha, "command": list(flow.command), "config": values}
+        output.document({**plan, "evals": {name: list(words) for name, words in evals.items()}, "origin": dict(wanted.settings.origin)})
         return
+    origin = wanted.settings.origin
     rows = [("commit", f"{wanted.commit.sha} {wanted.commit.subject}", "git"), ("image.base", wanted.settings.image.base, origin["image"])]
     rows += [("command", " ".join(flow.command), origin[f"flow.{wanted.flow}"])]
     rows += [(f"evals.{name}", " ".join(words), origin[f"flow.{wanted.flow}"]) for name, words in evals.items()]
     changed = {word.partition("=")[0] for word in wanted.overrides.config}
-    rows += [(key, str(value), "command line" if key in changed else wanted.config) for key, value in resolved.values.items()]
-    output.table(("what", "value", "from"), rows)
+    rows += [(f"config.{key}", str(value), "command line" if key in changed else wanted.config) for key, value in values.items()]
+    output.table(("WHAT", "VALUE", "FROM"), rows)
 
 
-def _check_config(git: Git, wanted: Wanted) -> Any:
+def resolve_config(git: Git, wanted: Wanted) -> Config:
     from builder.steps.config import load
 
     return load(wanted.config, lambda path: git.read_path(wanted.commit, path), wanted.overrides.config)
