@@ -12,6 +12,8 @@ LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --genera
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8
 SERVICES := registry base docker buildkit
 
+env: $(READY) ## only make the virtual environment
+
 demo: $(READY) ## install into .venv, build an image of every commit of an example, fine-tune two of them
 	@$(BIN)/builder demo
 
@@ -67,4 +69,4 @@ $(READY): requirements.txt
 	@rm -f $(VENV)/.ready-* && touch $@
 
 .ONESHELL:
-.PHONY: demo test test-all bench lint docs docs-check lock clean help
+.PHONY: env demo test test-all bench lint docs docs-check lock clean help
