@@ -134,7 +134,12 @@ def _tar_files(store: Store, layer: Descriptor) -> Iterator[tuple[bytes, int, st
                 yield path, SYMLINK, _hash([member.linkname.encode("utf-8", "surrogateescape")])
             elif member.isfile():
                 content = cast(IO[bytes], archive.extractfile(member))
-                yield path, EXECUTABLE if member.mode & 0o100 else FILE, _hash(iter(lambda: content.read(_CHUNK), b""))
+                yield path, EXECUTABLE if member.mode & 0o100 else FILE, _hash(_chunks(content))
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
 
 
 def _hash(chunks: Iterable[bytes]) -> str:
