@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
+
+
+_SLOW = 3.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +149,23 @@ def number(value: float | None) -> str:
 
 
 class _Steps:
-    """A line on stderr for every step that ends."""
+    """A line on stderr for every step that ends, and one that says how to follow a step that takes its time."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._began: dict[str, float] = {}
+        self._said: set[tuple[str, str]] = set()
 
     def __call__(self, step: str, record: Mapping[str, Any]) -> None:
-        if step in self._said or record["state"] == "running":
+        state, now = record["state"], time.monotonic()
+        began = self._began.setdefault(step, now)
+        if (step, state) in self._said or (state == "running" and (now - began < _SLOW or "log" not in record)):
             return
-        self._said.add(step)
+        self._said.add((step, state))
+        if state == "running":
+            output.note(f"  {step} is running; to follow it: tail -f {record['log']}")
+            return
         seconds = f" in {output.duration(record['seconds'])}" if "seconds" in record else ""
-        output.note(f"  {step} {record['state']}{seconds}")
+        output.note(f"  {step} {state}{seconds}")
 
 
 def _say_what_runs(prepared: Prepared) -> None:

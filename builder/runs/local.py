@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ _LOOK_EVERY = 0.1  # seconds
 _LAST_LINES = 20
 
 Tell = Callable[[str, Mapping[str, Any]], None]
-"""Called with a step's name and its record whenever the step's state changes."""
+"""Called again and again with a step's name and its record as it is, for every step that has begun."""
 
 
 def run_here(request: Request, flow: Path, state: Path, environ: Mapping[str, str], tell: Tell, facts: Mapping[str, Any]) -> RunResult:
@@ -38,7 +40,8 @@ def run_here(request: Request, flow: Path, state: Path, environ: Mapping[str, st
     ledger.write(request.run, RUN, {**record, "state": "running"})
     began = time.monotonic()
     try:
-        code = _execute(request, flow, state, environ, lambda: _tell_changes(ledger, request.run, tell))
+        with _ending_signals_interrupt():
+            code = _execute(request, flow, state, environ, lambda: _tell_steps(ledger, request.run, tell))
     except BaseException:
         ledger.write(request.run, RUN, {**record, "state": "stopped", "ended": now()})
         raise
@@ -97,6 +100,24 @@ def _wait(child: subprocess.Popen[bytes], look: Callable[[], None]) -> int:
     return code
 
 
+@contextmanager
+def _ending_signals_interrupt() -> Iterator[None]:
+    """The flow has a session of its own: without this it would outlive a builder that is asked to end, or whose terminal closes."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _end_group(child: subprocess.Popen[bytes]) -> None:
     """Whatever the run left running: a command whose flow died, the flow itself when this process is interrupted."""
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -110,7 +131,7 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _tell_changes(ledger: Ledger, run: str, tell: Tell) -> None:
+def _tell_steps(ledger: Ledger, run: str, tell: Tell) -> None:
     for step, record in ledger.read(run).items():
         if step != RUN:
             tell(step, record)

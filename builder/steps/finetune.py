@@ -19,7 +19,7 @@ STEP = "finetune"
 def run(raw: Mapping[str, Any], config: Config) -> Training:
     """Raises LaunchError when the command fails or leaves no checkpoint."""
     request = Request.from_json(raw)
-    with recorded(request, STEP) as record:
+    with recorded(request, STEP, log_path(request, STEP)) as record:
         checkpoint = Path(request.place.output) / "checkpoint"
         checkpoint.mkdir(parents=True, exist_ok=True)
         values = {"config": str(config_path(request, config)), "checkpoint": str(checkpoint)}
@@ -29,5 +29,5 @@ def run(raw: Mapping[str, Any], config: Config) -> Training:
             raise LaunchError(f"{request.run}: step {STEP} ended well but left no checkpoint", hint)
         losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)
         training = Training(str(checkpoint), losses, ended.seconds)
-        record.update(loss=training.loss, seconds=round(ended.seconds, 3), log=str(log_path(request, STEP)))
+        record.update(loss=training.loss, seconds=round(ended.seconds, 3))
     return training

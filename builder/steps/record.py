@@ -14,11 +14,16 @@ from builder.model.run import Request
 
 
 @contextmanager
-def recorded(request: Request, step: str) -> Iterator[dict[str, Any]]:
-    """Round a step. What the step puts into the dictionary is kept with its record; so is the message of an error, which goes on."""
+def recorded(request: Request, step: str, log: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Round a step, whose command writes to `log`. What the step puts into the dictionary is kept with its record.
+
+    So is the message of an error, which goes on.
+    """
     ledger = Ledger(Path(request.place.ledger))
     found: dict[str, Any] = {}
     record: dict[str, Any] = {"commit": request.commit, "host": socket.gethostname(), "started": now()}
+    if log:
+        record["log"] = str(log)
     ledger.write(request.run, step, {**record, "state": "running"})
     try:
         yield found

@@ -28,7 +28,7 @@ def test_has_a_commit_per_patch_and_one_before(repository: Path) -> None:
 
 
 def test_commit_ids_are_the_same_on_every_machine(repository: Path) -> None:
-    assert git(repository, "rev-parse", "HEAD") == "ca102451fe897a9251247116072d9480022056d2"
+    assert git(repository, "rev-parse", "HEAD") == "e4c617da877a28316e9bae377ef317d60a1ad77f"
 
 
 def test_the_last_tree_is_the_example(repository: Path) -> None:
