@@ -59,6 +59,12 @@ def project_table(document: Mapping[str, Any]) -> object:
     return tool.get("builder") if isinstance(tool, dict) else None
 
 
+def has_project_table(directory: Path) -> bool:
+    """Whether the directory's pyproject.toml holds settings for builder."""
+    raw = _bytes(directory / PROJECT_FILE)
+    return raw is not None and b"builder" in raw and project_table(parse(raw, PROJECT_FILE)) is not None
+
+
 def _read(directory: Path, start: Path) -> Settings | None:
     file, project = directory / FILE, directory / PROJECT_FILE
     raw = _bytes(project)

@@ -1,0 +1,92 @@
+"""A proposal as the text of a builder.toml, with a comment wherever a person has to decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from builder.init.propose import Dependencies, Proposal
+
+_CATALOG = "https://catalog.ngc.nvidia.com/orgs/nvidia/containers/pytorch/tags"
+_EXAMPLE_EXCLUDES = ("docs/", "notebooks/", "*.ipynb")
+
+
+def render(proposal: Proposal) -> str:
+    """The file's text; `load` accepts it as it is."""
+    parts = [_image(proposal), _deps(proposal.dependencies), _store(), _flow(proposal)]
+    return (
+        "# What every commit's image is made of, and how its flows run. Every key: docs/reference/settings.md\n\n"
+        + "\n\n".join(parts)
+        + "\n"
+    )
+
+
+def _image(proposal: Proposal) -> str:
+    lines = ["[image]", *_base(proposal)]
+    lines.append(f"pythonpath = {_list(proposal.import_roots)}  # where the team's packages are, relative to /code")
+    if proposal.source:
+        lines.append(f"source = {_text(proposal.source)}  # goes into the images' labels")
+    if proposal.lfs:
+        lines.append('lfs = "pointers"  # the repository uses Git LFS: "fetch" puts the real files into every image')
+    if proposal.submodules:
+        lines.append('submodules = "include"  # or "skip"')
+    return "\n".join([*lines, *_exclude(proposal)])
+
+
+def _base(proposal: Proposal) -> list[str]:
+    if proposal.base:
+        return [f"base = {_text(proposal.base)}  # from {_comment(proposal.base_from)}; `builder base pin` adds the digest"]
+    return [
+        f"# The image below everything; choose one at {_CATALOG}",
+        "# and let `builder base pin nvcr.io/nvidia/pytorch:YY.MM-py3` write it here, with its digest.",
+        '# base = ""',
+    ]
+
+
+def _exclude(proposal: Proposal) -> list[str]:
+    lines = [f"# not translated from .dockerignore: {_comment(line)}" for line in proposal.exclude.left_out]
+    if not proposal.exclude.patterns:
+        return [*lines, f"# exclude = {_list(_EXAMPLE_EXCLUDES)}  # files that no run needs, as in .gitignore"]
+    listed = "".join(f"    {_text(pattern)},\n" for pattern in proposal.exclude.patterns)
+    return [*lines, "# from .dockerignore, in .gitignore's way of writing", f"exclude = [\n{listed}]"]
+
+
+def _deps(found: Dependencies) -> str:
+    if found.dockerfile:
+        context = f"\ncontext = {_list(found.context)}  # exactly these are sent to the build" if found.context else ""
+        return f"[image.deps]\ndockerfile = {_text(found.dockerfile)}{context}"
+    if found.lock:
+        return f'[image.deps]\nlock = {_text(found.lock)}\n# provided = ["torch"]  # what the base has already'
+    advice = "".join(f"\n#   {_comment(line)}" for line in found.advice)
+    intro = "# Packages that the base lacks: from a lock with hashes, without Docker, or from a Dockerfile." + advice
+    return f'{intro}\n# [image.deps]\n# lock = "requirements.lock"'
+
+
+def _store() -> str:
+    return (
+        "[store]\n"
+        "# to = \"registry.example.com/team/images\"  # without it images go to oci:.builder/images on this disk"
+    )  # fmt: skip
+
+
+def _flow(proposal: Proposal) -> str:
+    found = proposal.training
+    if not found.command:
+        return '# [flow.finetune]\n# command = ["python", "-m", "team.train", "--config", "{config}"]'
+    others = [f"# or {_comment(path)}" for path in found.others]
+    config = [f"config = {_text(found.config)}"] if found.config else []
+    return "\n".join(["[flow.finetune]", *others, f"command = {_list(found.command)}", *config])
+
+
+def _list(items: Sequence[str]) -> str:
+    return "[" + ", ".join(_text(item) for item in items) + "]"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string: JSON's, which leaves DEL as it is where TOML does not allow it."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _comment(text: str) -> str:
+    """One line whatever the repository's files are called."""
+    return "".join(character if character.isprintable() else "?" for character in text)
