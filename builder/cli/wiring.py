@@ -76,8 +76,9 @@ def workshop(to: str, settings: Settings) -> Workshop:
     from builder.cli.progress import progress
     from builder.image.deps import Artifacts, BuildPlace
     from builder.image.prepare import Workshop
+    from builder.stores.layout import LayoutStore
 
     store, root = open_store(to, settings), cache_root(os.environ)
     place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
-    artifacts = Artifacts(store, root / "artifacts")
+    artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"))
     return Workshop(store, artifacts, Cache(root / "blobs"), lambda text: open_store(text, settings), place, progress())

@@ -9,18 +9,17 @@ from typing import BinaryIO
 from builder.errors import StoreError
 from builder.image.base import Base, pinned, require_base
 from builder.model.oci import Descriptor
-from builder.settings import ImageSettings
 from builder.stores.interface import Store
 
 
-def hold_base(store: Store, settings: ImageSettings, base: Base) -> None:
+def hold_base(store: Store, base: Base) -> None:
     """Sees to it that the store holds the base's layers: mounts them when they are in the same registry.
 
     Raises StoreError with its size and the command that brings it otherwise.
     """
     if store.sparse or not base.layers or store.get_manifest(base.digest) is not None:
         return
-    theirs = pinned(settings.base)[0].partition("/")
+    theirs = pinned(base.reference)[0].partition("/")
     if theirs[0] == store.name.partition("/")[0]:
         _mount(store, base, theirs[2])
     require_base(base, store)

@@ -87,7 +87,7 @@ def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest:
 
 def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None) -> BuiltImage:
     if not ancestor or ancestor.manifest.annotations.get(assemble.BASE_DIGEST, "") != inputs.base.digest:
-        hold_base(store, inputs.settings, inputs.base)
+        hold_base(store, inputs.base)
     known = ancestor.known if ancestor else code.Known()
     tree = code.code_tree(git, commit, inputs.settings, known)
     shards = split_tree(tree.entries, dict(tree.large), choose_budget(inputs.base.layers, inputs.below))

@@ -13,7 +13,7 @@ from builder.image import deps as dependencies
 from builder.image import tool
 from builder.image.base import SCRATCH, Base, load_base, pinned
 from builder.image.build import Inputs
-from builder.image.deps import Artifacts, BaseFacts, BuildPlace, CommitFiles, Deps
+from builder.image.deps import Artifacts, BuildPlace, CommitFiles, Deps
 from builder.model.progress import SILENT, Progress
 from builder.model.tree import Commit
 from builder.settings import ImageSettings
@@ -42,21 +42,19 @@ def prepare(workshop: Workshop, git: Git, commit: Commit, settings: ImageSetting
     Raises SettingsError without a base, StoreError when it cannot be found, DepsError for dependencies that cannot be made here.
     """
     base = find_base(workshop, settings)
-    facts = base_facts(base)
     deps = dependencies.resolve_deps(
-        settings, commit_files(git, commit), facts, workshop.artifacts, place=workshop.place, progress=workshop.progress
+        settings, commit_files(git, commit), base, workshop.artifacts, place=workshop.place, progress=workshop.progress
     )
-    return _inputs(settings, base, deps, tool.resolve_tool(settings, facts, workshop.artifacts, progress=workshop.progress))
+    return _inputs(settings, base, deps, tool.resolve_tool(settings, base, workshop.artifacts, progress=workshop.progress))
 
 
 def foresee(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> tuple[Inputs, str]:
     """As `prepare`, but makes nothing: dependencies that are nowhere yet are left out, and the text says what they are."""
     base = find_base(workshop, settings)
-    facts = base_facts(base)
-    recipe = dependencies.plan_deps(settings, commit_files(git, commit), facts)
+    recipe = dependencies.plan_deps(settings, commit_files(git, commit), base)
     deps = dependencies.lookup(recipe, workshop.artifacts) if recipe else None
     missing = f"dependencies {recipe.tag} would be built first" if recipe and not deps else ""
-    return _inputs(settings, base, deps, tool.find_tool(settings, facts, workshop.artifacts)), missing
+    return _inputs(settings, base, deps, tool.find_tool(settings, base, workshop.artifacts)), missing
 
 
 def find_base(workshop: Workshop, settings: ImageSettings) -> Base:
@@ -65,12 +63,6 @@ def find_base(workshop: Workshop, settings: ImageSettings) -> Base:
         raise SettingsError("no base image is set: [image] base", "`builder init` proposes one; `--base scratch` starts from nothing")
     stores = [] if settings.base == SCRATCH else [workshop.store, workshop.open_store(pinned(settings.base)[0])]
     return load_base(settings.base, stores, workshop.cache, settings.platform, settings.python)
-
-
-def base_facts(base: Base) -> BaseFacts:
-    """The base as dependencies are told of it."""
-    reference = base.reference if base.digest else ""
-    return BaseFacts(reference, base.digest, base.layers, base.diff_ids, base.config.get("config") or {}, base.python)
 
 
 def commit_files(git: Git, commit: Commit) -> CommitFiles:

@@ -13,8 +13,8 @@ from pathlib import Path
 import builder
 from builder.data_files import data_path
 from builder.errors import SettingsError
+from builder.image.base import Base
 from builder.image.deps.artifacts import TITLE, Artifact, Artifacts
-from builder.image.deps.inputs import BaseFacts
 from builder.image.deps.packages import content
 from builder.image.layers import CODEC, BuiltLayer, LayerFile, write_layer
 from builder.model.oci import Descriptor, canonical_json
@@ -41,7 +41,7 @@ class ToolLayers:
     diff_ids: tuple[str, ...]
 
 
-def resolve_tool(settings: ImageSettings, base: BaseFacts, artifacts: Artifacts, *, progress: Progress = SILENT) -> ToolLayers | None:
+def resolve_tool(settings: ImageSettings, base: Base, artifacts: Artifacts, *, progress: Progress = SILENT) -> ToolLayers | None:
     """The tool's layers for the base's Python, made and stored if they are nowhere yet; None where `without_tool` says why.
 
     Unchanged tool: one request, or none. Raises SettingsError when `[image] tool` names a version that is neither this nor in the store.
@@ -52,11 +52,15 @@ def resolve_tool(settings: ImageSettings, base: BaseFacts, artifacts: Artifacts,
     if settings.tool and settings.tool != builder.__version__:
         return _other_version(settings, python, artifacts)
     key = tool_key(python, settings.platform)
-    found = artifacts.find(f"tool-{key}", KIND) or _build(key, python, settings.platform, artifacts, progress)
+    found = (
+        artifacts.find(f"tool-{key}", KIND)
+        or artifacts.bring(f"tool-{key}", KIND)
+        or _build(key, python, settings.platform, artifacts, progress)
+    )
     return ToolLayers(key, found.digest, found.layers, found.diff_ids)
 
 
-def find_tool(settings: ImageSettings, base: BaseFacts, artifacts: Artifacts) -> ToolLayers | None:
+def find_tool(settings: ImageSettings, base: Base, artifacts: Artifacts) -> ToolLayers | None:
     """As `resolve_tool`, but makes nothing: None as well when the layers are nowhere yet."""
     if without_tool(settings, base) is not None:
         return None
@@ -68,7 +72,7 @@ def find_tool(settings: ImageSettings, base: BaseFacts, artifacts: Artifacts) ->
     return ToolLayers(key, found.digest, found.layers, found.diff_ids) if found else None
 
 
-def without_tool(settings: ImageSettings, base: BaseFacts) -> str | None:
+def without_tool(settings: ImageSettings, base: Base) -> str | None:
     """Why the image gets no tool layers: a warning, an empty text where nothing is wrong (scratch), None when it gets them."""
     if settings.base == "scratch":
         return ""
@@ -111,7 +115,7 @@ def _sources(root: Path) -> Iterator[Path]:
 def _build(key: str, python: str, platform: str, artifacts: Artifacts, progress: Progress) -> Artifact:
     with progress.task(f"making the tool's layers for Python {python}"):
         layers = (_packages_layer(python, platform), _own_layer())
-    made = artifacts.publish(f"tool-{key}", KIND, layers, platform)
+    made = artifacts.publish(f"tool-{key}", KIND, layers, platform, copy=True)
     artifacts.also(made, _version_tag(builder.__version__, python, platform))
     return made
 

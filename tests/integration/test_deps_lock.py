@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import DepsError
-from builder.image.deps import Artifacts, BaseFacts, CommitFiles, Deps, resolve_deps
+from builder.image.base import scratch
+from builder.image.deps import Artifacts, CommitFiles, Deps, resolve_deps
 from builder.image.deps import install as install_module
 from builder.settings import DepsSettings, ImageSettings
 from tests.fixtures.memory_store import MemoryStore
@@ -36,7 +37,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def resolve(lock: str, store: MemoryStore, *, provided: Sequence[str] = (), python: str = HERE, platform: str = "linux/amd64") -> Deps:
     settings = ImageSettings(python=python, platform=platform, deps=DepsSettings(lock="requirements.lock", provided=tuple(provided)))
     files = CommitFiles({"requirements.lock": lock.encode()}.get, lambda: (), lambda _: iter(()))
-    deps = resolve_deps(settings, files, BaseFacts(), Artifacts(store))
+    deps = resolve_deps(settings, files, scratch(), Artifacts(store))
     assert deps is not None
     return deps
 
@@ -224,7 +225,7 @@ def test_without_a_known_python_nothing_can_be_installed(wheels: Path) -> None:
 def test_a_lock_that_the_commit_lacks_is_named() -> None:
     settings = ImageSettings(python="3.12", deps=DepsSettings(lock="missing.lock"))
     with pytest.raises(DepsError, match=r"missing\.lock, which the commit does not have"):
-        resolve_deps(settings, CommitFiles(lambda _: None, lambda: (), lambda _: iter(())), BaseFacts(), Artifacts(MemoryStore()))
+        resolve_deps(settings, CommitFiles(lambda _: None, lambda: (), lambda _: iter(())), scratch(), Artifacts(MemoryStore()))
 
 
 @pytest.mark.slow

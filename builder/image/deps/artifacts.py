@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -44,33 +44,41 @@ class Artifact:
 @dataclass(frozen=True, slots=True)
 class Artifacts:
     """Where artifacts are looked for and put: a store; a directory in which this machine remembers what that store has (None: nowhere);
-    and another store on this disk that keeps a copy (None: no copies).
+    and another store on this disk that keeps copies for stores to come (None: no copies).
+
+    A store on this machine is asked itself, as that costs no request. `recall` is false when memory turned out to be wrong.
     """
 
     store: Store
     memory: Path | None = None
     copies: Store | None = None
+    recall: bool = True
 
     def find(self, tag: str, kind: str) -> Artifact | None:
-        """What the tag names, from memory, else from the store (one request), else brought from the copy on disk."""
+        """What the tag names, from memory, else from the store (one request)."""
         if (remembered := self._recall(tag, kind)) is not None:
             return remembered
-        stored = self.store.get_manifest(tag) or self._from_copy(tag)
+        stored = self.store.get_manifest(tag)
         return self._remember(tag, stored, kind) if stored else None
 
-    def publish(self, tag: str, kind: str, layers: Iterable[BuiltLayer], platform: str) -> Artifact:
-        """Stores layers made here: blobs, then the manifest, then the tag. Adopts what the tag names by then, if anything."""
+    def bring(self, tag: str, kind: str) -> Artifact | None:
+        """Stores the copy that is on this disk, if there is one."""
+        stored = self._from_copy(tag)
+        return self._remember(tag, stored, kind) if stored else None
+
+    def publish(self, tag: str, kind: str, layers: Iterable[BuiltLayer], platform: str, *, copy: bool = False) -> Artifact:
+        """Stores layers made here: blobs, then the manifest, then the tag. Adopts what the tag names by then, if anything.
+
+        With `copy` they stay on this disk, too.
+        """
         built = tuple(layers)
         config = _config(built, platform)
         manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), tuple(_annotated(layer, kind) for layer in built))
-        for store in (self.store, self.copies):
+        for store in (self.copies if copy else None, self.store):
             if store is not None:
-                for layer in built:
-                    store.put_blob(layer.descriptor, layer.open)
-                store.put_blob(manifest.config, partial(BytesIO, config))
-        if self.copies is not None:
-            tag_once(self.copies, tag, manifest)
-        return self._remember(tag, tag_once(self.store, tag, manifest), kind)
+                _put_blobs(store, built, manifest.config, config)
+                stored = tag_once(store, tag, manifest)
+        return self._remember(tag, stored, kind)
 
     def adopt(self, tag: str, kind: str, manifest: Manifest) -> Artifact:
         """Tags a manifest whose blobs the store has, unless the tag names something by now: then it is that."""
@@ -83,10 +91,9 @@ class Artifacts:
             with contextlib.suppress(TagConflictError):
                 self.store.put_manifest(stored.data, stored.media_type, (tag,))
 
-    def forget(self, tag: str) -> None:
-        """After the store turned out to lack a blob: the next `find` asks the store again."""
-        if self.memory is not None:
-            self._place(self.memory, tag).unlink(missing_ok=True)
+    def doubting(self) -> Artifacts:
+        """The same, but memory is not asked: for when the store turned out to lack what was remembered."""
+        return replace(self, recall=False)
 
     def _from_copy(self, tag: str) -> StoredManifest | None:
         stored = self.copies.get_manifest(tag) if self.copies else None
@@ -99,21 +106,30 @@ class Artifacts:
         return tag_once(self.store, tag, manifest)
 
     def _recall(self, tag: str, kind: str) -> Artifact | None:
+        place = self._place(tag)
+        if place is None or not self.recall:
+            return None
         try:
-            return _artifact(self._place(self.memory, tag).read_bytes(), kind) if self.memory else None
+            return _artifact(place.read_bytes(), kind)
         except (OSError, IntegrityError):
             return None
 
     def _remember(self, tag: str, stored: StoredManifest, kind: str) -> Artifact:
         artifact = _artifact(stored.data, kind)
-        if self.memory is not None:
-            place = self._place(self.memory, tag)
-            place.parent.mkdir(parents=True, exist_ok=True)
+        if (place := self._place(tag)) is not None:
             _write_whole(place, stored.data)
         return artifact
 
-    def _place(self, memory: Path, tag: str) -> Path:
-        return memory / hashlib.sha256(self.store.name.encode()).hexdigest()[:16] / f"{tag}.json"
+    def _place(self, tag: str) -> Path | None:
+        if self.memory is None or self.store.name.startswith(("oci:", "docker:")):
+            return None
+        return self.memory / hashlib.sha256(self.store.name.encode()).hexdigest()[:16] / f"{tag}.json"
+
+
+def _put_blobs(store: Store, layers: Iterable[BuiltLayer], descriptor: Descriptor, config: bytes) -> None:
+    for layer in layers:
+        store.put_blob(layer.descriptor, layer.open)
+    store.put_blob(descriptor, partial(BytesIO, config))
 
 
 def tag_once(store: Store, tag: str, manifest: Manifest) -> StoredManifest:
@@ -155,8 +171,10 @@ def _config(layers: tuple[BuiltLayer, ...], platform: str) -> bytes:
 
 
 def _write_whole(place: Path, data: bytes) -> None:
-    """Written aside and renamed: a reader finds the file whole or not at all."""
-    fd, aside = tempfile.mkstemp(dir=place.parent)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-    Path(aside).replace(place)
+    """Written aside and renamed: a reader finds the file whole or not at all. What cannot be written is not remembered."""
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fd, aside = tempfile.mkstemp(dir=place.parent)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        Path(aside).replace(place)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import DepsError
+from builder.image.base import Base
+from builder.image.base_hold import hold_base
 from builder.image.deps import context
 from builder.image.deps.artifacts import CHANGES, DIFF_ID, KIND, TITLE, Artifact, Artifacts
 from builder.image.deps.engines import BuildPlace, BuildRequest, Engine, built_tag, choose
-from builder.image.deps.inputs import BaseFacts, CommitFiles
+from builder.image.deps.inputs import CommitFiles
 from builder.model.oci import Descriptor, Manifest, canonical_json
 from builder.model.tree import Entry
 from builder.stores.interface import Store
@@ -50,17 +52,18 @@ def check(text: bytes, path: str) -> None:
         raise DepsError(f"{path} does not take its base from builder", "begin it with the lines `ARG BASE` and `FROM ${BASE}`")
 
 
-def build(recipe: Recipe, files: CommitFiles, base: BaseFacts, artifacts: Artifacts, place: BuildPlace) -> Artifact:
+def build(recipe: Recipe, files: CommitFiles, base: Base, artifacts: Artifacts, place: BuildPlace) -> Artifact:
     """Builds, pushes to the store's repository, checks, tags. Raises DepsError when it cannot be built here or is not built on the base."""
     here = replace(place, repository=place.repository or artifacts.store.name)
     engine = choose(here)
+    hold_base(artifacts.store, base)
     # An engine that was stopped after its push, and before the tag below, has left what is wanted.
     left = artifacts.store.get_manifest(built_tag(recipe.key))
     ref = left.digest if left else _build(recipe, files, base, here.repository, engine)
     return artifacts.adopt(recipe.tag, "deps", on_base(artifacts.store, ref, base, recipe.path))
 
 
-def _build(recipe: Recipe, files: CommitFiles, base: BaseFacts, repository: str, engine: Engine) -> str:
+def _build(recipe: Recipe, files: CommitFiles, base: Base, repository: str, engine: Engine) -> str:
     with tempfile.TemporaryDirectory(prefix="builder-deps-") as scratch:
         directory, text = Path(scratch) / "context", Path(scratch) / "dockerfile" / "Dockerfile"
         directory.mkdir()
@@ -71,7 +74,7 @@ def _build(recipe: Recipe, files: CommitFiles, base: BaseFacts, repository: str,
         return engine(BuildRequest(text, directory, args, recipe.target, recipe.platform, repository, recipe.key))
 
 
-def on_base(store: Store, ref: str, base: BaseFacts, path: str) -> Manifest:
+def on_base(store: Store, ref: str, base: Base, path: str) -> Manifest:
     """The built image's manifest, with the base's own layers below and every layer marked for what it is."""
     stored = store.get_manifest(ref)
     if stored is None:
@@ -87,7 +90,7 @@ def on_base(store: Store, ref: str, base: BaseFacts, path: str) -> Manifest:
     layers = tuple(_marked(layer, "base") for layer in base.layers) + tuple(
         _marked(layer, "deps", diff_id=diff_id, title=title) for layer, diff_id, title in upper
     )
-    changes = _changes(base.config, image.get("config") or {})
+    changes = _changes(base.config.get("config") or {}, image.get("config") or {})
     return Manifest(built.config, layers, {CHANGES: canonical_json(changes).decode()})
 
 

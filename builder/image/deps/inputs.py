@@ -1,4 +1,4 @@
-"""What dependencies are made from: a base, and files of one commit."""
+"""What dependencies are made from, and what comes out."""
 
 from __future__ import annotations
 
@@ -8,20 +8,6 @@ from typing import Any
 
 from builder.model.oci import Descriptor
 from builder.model.tree import Entry
-
-
-@dataclass(frozen=True, slots=True)
-class BaseFacts:
-    """The image below. `reference` is `repository@sha256:...` as a builder pulls it, empty on scratch; `config` is the `config` part of its
-    image config; `python` is the version of its Python, such as `3.12`, empty where it has none or nobody knows.
-    """
-
-    reference: str = ""
-    digest: str = ""
-    layers: tuple[Descriptor, ...] = ()
-    diff_ids: tuple[str, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-    python: str = ""
 
 
 @dataclass(frozen=True, slots=True)

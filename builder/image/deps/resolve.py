@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.errors import DepsError
+from builder.image.base import Base
 from builder.image.deps import context, dockerfile, key, lock
 from builder.image.deps.artifacts import Artifact, Artifacts
 from builder.image.deps.dockerfile import Recipe
 from builder.image.deps.engines import BuildPlace
-from builder.image.deps.inputs import BaseFacts, CommitFiles, Deps
+from builder.image.deps.inputs import CommitFiles, Deps
 from builder.image.deps.lock import Requirement
 from builder.model.progress import SILENT, Progress
 from builder.settings import DepsSettings, ImageSettings
@@ -32,7 +33,7 @@ class LockRecipe:
         return f"deps-{self.key}"
 
 
-def plan_deps(settings: ImageSettings, files: CommitFiles, base: BaseFacts) -> LockRecipe | Recipe | None:
+def plan_deps(settings: ImageSettings, files: CommitFiles, base: Base) -> LockRecipe | Recipe | None:
     """What would be built, with its key; None when the image has no dependencies of its own. Reads the commit's files, runs nothing.
 
     Raises DepsError on a missing or unusable lock, Dockerfile or context.
@@ -47,7 +48,7 @@ def plan_deps(settings: ImageSettings, files: CommitFiles, base: BaseFacts) -> L
 def resolve_deps(
     settings: ImageSettings,
     files: CommitFiles,
-    base: BaseFacts,
+    base: Base,
     artifacts: Artifacts,
     *,
     place: BuildPlace = HERE,
@@ -75,7 +76,7 @@ def lookup(recipe: LockRecipe | Recipe, artifacts: Artifacts) -> Deps | None:
 def build_deps(
     recipe: LockRecipe | Recipe,
     files: CommitFiles,
-    base: BaseFacts,
+    base: Base,
     artifacts: Artifacts,
     *,
     place: BuildPlace = HERE,
@@ -99,7 +100,7 @@ def _deps(recipe: LockRecipe | Recipe, found: Artifact) -> Deps:
     return Deps(recipe.key, found.digest, found.layers, found.diff_ids, found.changes, search_path)
 
 
-def _lock_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: BaseFacts) -> LockRecipe:
+def _lock_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: Base) -> LockRecipe:
     python = settings.python or base.python
     if not python:
         hint = 'say it: [image] python = "3.12", or run `builder base pin`, which looks into the base'
@@ -110,10 +111,14 @@ def _lock_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles
     return LockRecipe(key.lock_key(data, provided, python, settings.platform), requirements, python, settings.platform)
 
 
-def _dockerfile_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: BaseFacts) -> Recipe:
-    if not base.reference:
+def _dockerfile_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: Base) -> Recipe:
+    if not base.digest:
         raise DepsError(
             "a Dockerfile for dependencies needs a base, and this image starts from scratch", "[image] base, or [image.deps] lock"
+        )
+    if base.reference.startswith("oci:"):
+        raise DepsError(
+            f"a Dockerfile is built on a base in a registry, not on {base.reference}", "`builder base mirror`, then `builder base pin`"
         )
     text = _read(files, deps.dockerfile, "[image.deps] dockerfile")
     dockerfile.check(text, deps.dockerfile)

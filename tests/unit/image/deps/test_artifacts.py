@@ -42,14 +42,25 @@ def test_what_is_remembered_needs_no_request(tmp_path: Path) -> None:
     store.requests = 0
     assert Artifacts(store, tmp_path).find("deps-1", "deps") == made
     assert store.requests == 0
-    Artifacts(store, tmp_path).forget("deps-1")
-    assert Artifacts(store, tmp_path).find("deps-1", "deps") == made
+    assert Artifacts(store, tmp_path).doubting().find("deps-1", "deps") == made
     assert store.requests == 1
 
 
 def test_memory_of_one_store_is_not_believed_of_another(tmp_path: Path) -> None:
     Artifacts(MemoryStore("a/x"), tmp_path).publish("deps-1", "deps", [layer("x")], "linux/amd64")
     assert Artifacts(MemoryStore("b/x"), tmp_path).find("deps-1", "deps") is None
+
+
+def test_a_store_on_this_machine_is_asked_itself(tmp_path: Path) -> None:
+    """Its directory may be deleted at any time."""
+    Artifacts(MemoryStore("oci:/x"), tmp_path).publish("deps-1", "deps", [layer("x")], "linux/amd64")
+    assert Artifacts(MemoryStore("oci:/x"), tmp_path).find("deps-1", "deps") is None
+
+
+def test_only_what_shall_be_copied_is(tmp_path: Path) -> None:
+    copies = MemoryStore("copies")
+    Artifacts(MemoryStore(), copies=copies).publish("deps-1", "deps", [layer("x")], "linux/amd64")
+    assert not copies.blobs
 
 
 def test_a_damaged_memory_is_no_memory(tmp_path: Path) -> None:
@@ -88,15 +99,16 @@ def test_who_comes_second_between_look_and_push_adopts_the_first() -> None:
 
 def test_a_copy_on_disk_fills_a_new_store() -> None:
     copies, store = MemoryStore("copies"), MemoryStore("new")
-    made = Artifacts(MemoryStore("old"), copies=copies).publish("tool-1", "tool", [layer("x")], "linux/amd64")
-    assert Artifacts(store, copies=copies).find("tool-1", "tool") == made
+    made = Artifacts(MemoryStore("old"), copies=copies).publish("tool-1", "tool", [layer("x")], "linux/amd64", copy=True)
+    assert Artifacts(store, copies=copies).find("tool-1", "tool") is None
+    assert Artifacts(store, copies=copies).bring("tool-1", "tool") == made
     assert set(store.blobs) == set(copies.blobs)
     assert store.tags == {"tool-1": made.digest}
 
 
 def test_blobs_are_there_before_the_manifest() -> None:
     store = MemoryStore()  # refuses a manifest that names blobs which it lacks
-    Artifacts(store, copies=MemoryStore()).publish("tool-1", "tool", [layer("x")], "linux/amd64")
+    Artifacts(store, copies=MemoryStore()).publish("tool-1", "tool", [layer("x")], "linux/amd64", copy=True)
 
 
 def test_a_foreign_manifest_under_the_tag_is_refused() -> None:
