@@ -125,11 +125,11 @@ def layers(root: Path, size: int) -> Iterator[Layer]:
     numbers = [number for number in range(rest) if number % EMPTY_EVERY != 1]
     for number in range(rest):
         files = filler(number, size // len(numbers)) if number in numbers else {}
-        yield layer(f"COPY part-{number:02d} /opt/nvidia/parts # buildkit", tar_of_files(files))
+        yield layer(f"COPY part-{number:02d} /opt/nvidia/parts # buildkit", tar_of_files(files), level=0)
 
 
-def layer(created_by: str, tar: bytes) -> Layer:
-    squeeze = zlib.compressobj(level=1, wbits=31)
+def layer(created_by: str, tar: bytes, level: int = 1) -> Layer:
+    squeeze = zlib.compressobj(level=level, wbits=31)
     return Layer(squeeze.compress(tar) + squeeze.flush(), "sha256:" + hashlib.sha256(tar).hexdigest(), created_by)
 
 
