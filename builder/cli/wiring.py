@@ -49,9 +49,10 @@ def _layout(text: str, root: Path) -> Store:
 def _daemon(text: str) -> Store:
     if text != "docker:":
         raise UsageError(f"{text} names no store", "write docker: alone; the daemon is the one of DOCKER_HOST, or the local one")
+    from builder.cache import cache_root
     from builder.stores.daemon import DaemonStore
 
-    return DaemonStore()
+    return DaemonStore(cache_root(os.environ) / "docker")
 
 
 def _registry(text: str, settings: Settings) -> Store:
