@@ -68,7 +68,7 @@ def executable(job: Job) -> tuple[str, ...]:
 def environment(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """What the command finds: the machine's own variables, then the image's, then the contract's."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(_OURS)}
-    kept.update(job.env)
+    kept = {**kept, "PYTHONUNBUFFERED": "1", **job.env}  # a log that is followed shows lines as they are written
     path = kept.get("PATH", os.defpath)
     kept["PATH"] = f"{Path(job.python).parent}{os.pathsep}{path}" if job.python else path
     entries = [str(job.workdir / entry) for entry in job.pythonpath]

@@ -25,7 +25,7 @@ _FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 class Config:
     """A resolved configuration: the values, the same as a file's text, that file's suffix, and `sha256:<hex>` of the values."""
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[Any, Any] = field(default_factory=dict)
     text: str = ""
     suffix: str = ".yaml"
     digest: str = ""
@@ -53,8 +53,7 @@ def load(
         key = f": {error.full_key}" if error.full_key else ""
         raise SettingsError(f"{name}{key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
-    plain: dict[str, Any] = {str(key): value for key, value in values.items()}
-    return Config(plain, _render(plain, suffix), suffix, sha256(canonical_json(plain)))
+    return Config(values, _render(values, suffix), suffix, sha256(canonical_json(_with_names(values))))
 
 
 def resolve(raw: Mapping[str, Any]) -> Config:
@@ -149,6 +148,13 @@ def _keys(values: Any, prefix: str = "") -> list[str]:
     return found
 
 
+def _with_names(value: Any) -> Any:
+    """YAML has keys that are numbers (`0: click`) or true (`on: 1`); JSON has text alone."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else json.dumps(key): _with_names(inner) for key, inner in value.items()}
+    return [_with_names(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _fits(before: object, after: object) -> bool:
     if before is None or after is None:
         return True
@@ -172,7 +178,7 @@ def _forbid_environment(merged: Any, name: str) -> None:
         raise SettingsError(f"{name}: ${{oc.env:...}} depends on the machine", "let the command read the variable itself")
 
 
-def _render(values: Mapping[str, Any], suffix: str) -> str:
+def _render(values: Mapping[Any, Any], suffix: str) -> str:
     if _FORMATS[suffix] == "json":
         return json.dumps(values, indent=2) + "\n"
     if _FORMATS[suffix] == "toml":
