@@ -34,13 +34,18 @@ def pin_command(ref: str) -> None:
     if settings.file is None:
         raise UsageError("there is no builder.toml to write the base into", "run `builder init`")
     text = _from_root(ref, settings) if ref else _settings_base(settings)
+    if text == settings.image.base and _is_pinned(settings):
+        output.result(text)
+        output.note(f"{settings.file} has the base by digest, and its Python; nothing to do")
+        return
     store = _store_of(text, settings)
     pinned = pin(text, store, Cache(cache_root(os.environ)), settings.image.platform, progress())
     changed = write_pin(settings.file, pinned.base.reference, pinned.base.python, pinned.tag)
     output.result(pinned.base.reference)
     for skipped in pinned.found.skipped:
         output.note(f"not looked into for Python: {skipped}")
-    _say_python(pinned.base.python, pinned.found.where, settings)
+    if pinned.base.digest:
+        _say_python(pinned.base.python, pinned.found.where, settings)
     output.note(f"written to {settings.file}" if changed else f"{settings.file} says so already; nothing to do")
 
 
@@ -81,6 +86,14 @@ def _settings_base(settings: Settings) -> str:
     if not settings.image.base:
         raise UsageError("no base is set", "name one: `builder base pin nvcr.io/nvidia/pytorch:24.05-py3`, or run `builder init`")
     return settings.image.base
+
+
+def _is_pinned(settings: Settings) -> bool:
+    from builder.image.base import SCRATCH, split_reference
+    from builder.model.oci import is_digest
+
+    base = settings.image.base
+    return base == SCRATCH or (is_digest(split_reference(base)[1]) and bool(settings.image.python))
 
 
 def _from_root(text: str, settings: Settings) -> str:
