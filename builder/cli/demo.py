@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,28 +71,27 @@ def _commands(commits: Sequence[Commit]) -> str:
     return " and ".join(f"builder run finetune@{commit.sha[:7]}" for commit in commits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
-    commit: Commit
-    process: subprocess.Popen[bytes]
-
-
 def _run_both(repository: Path, commits: Sequence[Commit]) -> list[dict[str, Any]]:
     """Both at once, each as a person would type it."""
     from builder import process
 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BUILDER_")}
     started = []
-    for commit in commits:
-        argv = [sys.executable, "-m", "builder", "run", f"finetune@{commit.sha[:7]}", "-o", "json"]
-        started.append(_Started(commit, process.start(argv, cwd=repository, env=environment, stdin=subprocess.DEVNULL)))
-    return [_result(run) for run in started]
+    try:
+        for commit in commits:
+            argv = [sys.executable, "-m", "builder", "run", f"finetune@{commit.sha[:7]}", "-o", "json"]
+            started.append(process.start(argv, cwd=repository, env=environment, stdin=subprocess.DEVNULL))
+        ended = [child.communicate() for child in started]
+    finally:
+        for child in started:
+            child.terminate()  # which does nothing to one that has ended
+            child.wait()
+    return [_result(commit, child.returncode, *said) for commit, child, said in zip(commits, started, ended, strict=True)]
 
 
-def _result(started: _Started) -> dict[str, Any]:
-    stdout, stderr = started.process.communicate()
-    if started.process.returncode != 0:
-        raise LaunchError(f"finetune@{started.commit.sha[:7]} failed:\n{stderr.decode('utf-8', 'replace').strip()}")
+def _result(commit: Commit, code: int, stdout: bytes, stderr: bytes) -> dict[str, Any]:
+    if code != 0:
+        raise LaunchError(f"builder run finetune@{commit.sha[:7]} failed:\n{stderr.decode('utf-8', 'replace').strip()}")
     result: dict[str, Any] = json.loads(stdout)
     return result
 
