@@ -19,9 +19,7 @@ _REVISION: dict[str, Any] = {"default": "", "shell_complete": complete.revision}
 
 @click.command("image")
 @click.option("--commit", "revision", metavar="REV", help="The commit, as git spells it. Default: HEAD.", **_REVISION)
-@click.option(
-    "--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one around the working directory."
-)
+@click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
 @click.option("--to", metavar="STORE", default="", help="registry.host/name, oci:DIR or docker:. Default: [store].")
 @click.option("--base", metavar="REF", default="", help="Instead of [image] base: a reference by digest, oci:DIR@sha256:... or scratch.")
 @click.option("--dirty", is_flag=True, help="The working tree as it is, untracked files too; ignored ones stay out.")

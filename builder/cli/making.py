@@ -1,36 +1,55 @@
-"""What `builder image`, `run` and `demo` share: a repository, the settings of each commit, a store, and images made from them."""
+"""What `builder image`, `run` and `demo` share: a repository, the settings of each commit, a store, and images made from them.
+
+Often there is nothing to make, so what makes images is only imported when it is needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
-from builder.cli.progress import progress
 from builder.errors import UsageError
-from builder.image.ancestors import Ancestor, as_ancestor
-from builder.image.assemble import SETTINGS
-from builder.image.build import Inputs, build_image, existing_image, settings_key
-from builder.image.prepare import Workshop, foresee, prepare
+from builder.image.report import existing_image, settings_key
+from builder.model.annotations import SETTINGS
 from builder.model.image import BuiltImage
 from builder.model.tree import Commit
 from builder.settings import ImageSettings, Settings, at_commit
 from builder.source.repository import Git
-from builder.stores.dry import DryRun
+from builder.stores.interface import Store
+
+if TYPE_CHECKING:
+    from builder.image.ancestors import Ancestor
+    from builder.image.build import Inputs
+    from builder.image.prepare import Workshop
 
 
-@dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes images of one repository's commits in one store. `base` replaces `[image] base` when it is not empty."""
+    """Makes images of one repository's commits in one store.
 
-    git: Git
-    settings: Settings
-    workshop: Workshop
-    base: str = ""
-    refresh: bool = False
-    dry_run: bool = False
+    `to` names the store as the command line did; `base`, unless empty, replaces `[image] base`.
+    """
+
+    def __init__(
+        self, git: Git, settings: Settings, store: Store, to: str, *, base: str = "", refresh: bool = False, dry_run: bool = False
+    ) -> None:
+        self.git = git
+        self.settings = settings
+        self.store = store
+        self._base = base
+        self._refresh = refresh
+        self._dry_run = dry_run
+        self._to = to
+        self._workshop: Workshop | None = None
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where images are made."""
+        self._workshop = self._workshop or wiring.workshop(self.store, self._to, self.settings)
+        return self._workshop
 
     def one(self, revision: str) -> BuiltImage:
         return self.make(self.git.resolve(revision))
@@ -44,9 +63,10 @@ class Maker:
 
     def missing(self, revision: str, since: str = "") -> Iterator[BuiltImage]:
         """Oldest first, each on top of the one before it."""
+        from builder.image.ancestors import as_ancestor
         from builder.image.missing import find_missing
 
-        found = find_missing(self.git, self.workshop.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
+        found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
         if found.commits:
             output.note(f"{output.plural(len(found.commits), 'commit')} without an image (back to where: {found.stopped})")
         nearest: Ancestor | None = None
@@ -58,17 +78,14 @@ class Maker:
     def make(self, commit: Commit, nearest: Ancestor | None = None) -> BuiltImage:
         """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
         settings = self.image_settings(commit)
-        if not self.refresh and (found := existing_image(self.workshop.store, commit, commit.sha)):
+        if not self._refresh and (found := existing_image(self.store, commit, commit.sha)):
             self._say_if_other(found, settings)
             return found
-        inputs = self._inputs(commit, settings)
-        if self.refresh and (found := existing_image(self.workshop.store, commit, f"{commit.sha}-{inputs.key(commit)}")):
-            return found
-        return build_image(self.git, self.workshop.store, commit, inputs, nearest)
+        return self._make_new(commit, settings, nearest)
 
     def image_settings(self, commit: Commit) -> ImageSettings:
         settings = self.settings_at(commit).image
-        return replace(settings, base=self.base) if self.base else settings
+        return replace(settings, base=self._base) if self._base else settings
 
     def settings_at(self, commit: Commit) -> Settings:
         """The settings that hold for the commit; says on stderr what its file holds that this tool does not know."""
@@ -79,20 +96,31 @@ class Maker:
 
     def with_bases(self, images: Iterable[BuiltImage]) -> Iterator[BuiltImage]:
         """Copies the base of each image into the layout."""
+        from builder.cli.progress import progress
         from builder.image.base import pinned
         from builder.image.base_mirror import copy_blobs
         from builder.stores.layout import LayoutStore
 
-        store = self.workshop.store
-        if not isinstance(store, LayoutStore):
+        if not isinstance(self.store, LayoutStore):
             raise UsageError("--with-base only goes with --to oci:DIR: other stores always hold the base")
         for image in images:
-            if missing := store.missing_blobs(image.manifest):
-                copy_blobs(missing, self.workshop.open_store(pinned(self.image_settings(image.commit).base)[0]), store, progress())
+            if missing := self.store.missing_blobs(image.manifest):
+                base = wiring.open_store(pinned(self.image_settings(image.commit).base)[0], self.settings)
+                copy_blobs(missing, base, self.store, progress())
             yield image
 
+    def _make_new(self, commit: Commit, settings: ImageSettings, nearest: Ancestor | None) -> BuiltImage:
+        from builder.image.build import build_image
+
+        inputs = self._inputs(commit, settings)
+        if self._refresh and (found := existing_image(self.store, commit, f"{commit.sha}-{inputs.key(commit)}")):
+            return found
+        return build_image(self.git, self.store, commit, inputs, nearest)
+
     def _inputs(self, commit: Commit, settings: ImageSettings) -> Inputs:
-        if not self.dry_run:
+        from builder.image.prepare import foresee, prepare
+
+        if not self._dry_run:
             return prepare(self.workshop, self.git, commit, settings)
         inputs, missing = foresee(self.workshop, self.git, commit, settings)
         if missing:
@@ -110,8 +138,10 @@ def making(repo: Path | None, to: str = "", base: str = "", *, refresh: bool = F
     """Opens the repository around `repo` (the working directory when None) and the store."""
     start = (repo or Path.cwd()).absolute()
     settings = wiring.load_settings(start)
+    store = wiring.open_store(to, settings)
+    if dry_run:
+        from builder.stores.dry import DryRun
+
+        store = DryRun(store)
     with Git.open(start) as git:
-        workshop = wiring.workshop(to, settings)
-        if dry_run:
-            workshop = replace(workshop, store=DryRun(workshop.store))
-        yield Maker(git, settings, workshop, base, refresh, dry_run)
+        yield Maker(git, settings, store, to, base=base, refresh=refresh, dry_run=dry_run)

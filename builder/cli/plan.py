@@ -39,8 +39,9 @@ def _pulls(image: BuiltImage) -> None:
     held = {layer.digest for layer in image.previous.layers} if image.previous else set()
     new = [layer for layer in image.layers if layer.digest not in held]
     if image.previous:
-        output.note(
-            f"a node that has the ancestor's image pulls {output.size(sum(layer.size for layer in new))} in {output.plural(len(new), 'layer')}"
-        )
-    total = sum(layer.size for layer in image.layers)
-    output.note(f"a cold node pulls {output.size(total)} in {output.plural(len(image.layers), 'layer')}")
+        output.note(f"a node that has the ancestor's image pulls {_amount(new)}")
+    output.note(f"a cold node pulls {_amount(image.layers)}")
+
+
+def _amount(layers: Sequence[LayerReport]) -> str:
+    return f"{output.size(sum(layer.size for layer in layers))} in {output.plural(len(layers), 'layer')}"

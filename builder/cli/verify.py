@@ -47,7 +47,7 @@ def _verify(maker: Maker, digest: str, revision: str, *, deep: bool) -> Verdict:
     from builder.image.verify import commit_of, verify_image
     from builder.model.oci import Manifest
 
-    store = maker.workshop.store
+    store = maker.store
     wanted = digest or maker.git.resolve(revision).sha
     stored = store.get_manifest(wanted)
     if stored is None:

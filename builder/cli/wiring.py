@@ -71,15 +71,15 @@ def _registry(text: str, settings: Settings) -> Store:
     return RegistryStore(Repository.parse(text), pull_name=pull, insecure=settings.store.insecure)
 
 
-def workshop(to: str, settings: Settings) -> Workshop:
-    """Where images are made, as the settings say; `to` as `open_store` takes it."""
+def workshop(store: Store, to: str, settings: Settings) -> Workshop:
+    """Where images for `store` are made; `to` is how the command line named it, empty for the settings' own."""
     from builder.cache import Cache, cache_root
     from builder.cli.progress import progress
     from builder.image.deps import Artifacts, BuildPlace
     from builder.image.prepare import Workshop
     from builder.stores.layout import LayoutStore
 
-    store, root = open_store(to, settings), cache_root(os.environ)
+    root = cache_root(os.environ)
     place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
     artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"))
     return Workshop(store, artifacts, Cache(root / "blobs"), lambda text: open_store(text, settings), place, progress())

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from builder.errors import BuilderError
-from builder.image import assemble, code
+from builder.image import code
 from builder.image.code import Known
+from builder.model.annotations import LARGE, RULES, SHARD
 from builder.model.oci import Descriptor, Manifest, StoredManifest
 from builder.model.tree import Commit
 from builder.settings import ImageSettings
@@ -41,11 +42,11 @@ def find_ancestor(git: Git, store: Store, commit: Commit, settings: ImageSetting
 
 def as_ancestor(git: Git, commit: Commit, manifest: Manifest, settings: ImageSettings) -> Ancestor:
     """What an image offers to a later commit. Sizes are taken from it only when it chose its files by the same rules."""
-    shards = {layer.annotations[assemble.SHARD]: layer for layer in manifest.layers if assemble.SHARD in layer.annotations}
+    shards = {layer.annotations[SHARD]: layer for layer in manifest.layers if SHARD in layer.annotations}
     known = Known()
-    if manifest.annotations.get(assemble.RULES) == code.rules(settings):
+    if manifest.annotations.get(RULES) == code.rules(settings):
         oids = frozenset(entry.oid for entry in code.select_files(git, commit, settings))
-        known = Known(oids, code.read_large(manifest.annotations.get(assemble.LARGE, "")))
+        known = Known(oids, code.read_large(manifest.annotations.get(LARGE, "")))
     return Ancestor(commit, manifest, shards, known)
 
 

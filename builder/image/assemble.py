@@ -12,14 +12,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from builder.image.base import Base
+from builder.model.annotations import BASE_DIGEST, BASE_NAME, CREATED, DIFF_ID, KIND, REVISION, SOURCE, TITLE
 from builder.model.oci import CONFIG, Descriptor, Manifest, canonical_json, sha256
 from builder.model.tree import Commit
 from builder.settings import ImageSettings
 
-KIND, TITLE, DIFF_ID, SHARD = "dev.builder.kind", "dev.builder.title", "dev.builder.diffid", "dev.builder.shard"
-INPUTS, SETTINGS, RULES, LARGE = "dev.builder.inputs", "dev.builder.settings", "dev.builder.rules", "dev.builder.large"
-_OCI = "org.opencontainers.image."
-REVISION, CREATED, SOURCE, BASE_NAME, BASE_DIGEST = (_OCI + key for key in ("revision", "created", "source", "base.name", "base.digest"))
 _DOCKER_ONLY = ("id", "parent", "throwaway", "container", "container_config", "docker_version")
 
 
@@ -57,7 +54,7 @@ def image_manifest(
 
 
 def labels(commit: Commit, settings: ImageSettings, base: Base) -> dict[str, str]:
-    """The standard keys: https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md"""
+    """The standard keys, for the config's labels and the manifest's annotations alike."""
     standard = {REVISION: commit.sha, CREATED: rfc3339(commit.date), SOURCE: settings.source}
     if base.digest:
         name = "" if settings.base.startswith("oci:") else settings.base.partition("@")[0]  # a directory of this machine is nobody's name

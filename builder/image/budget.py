@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builder.errors import BuilderError
-from builder.image.assemble import KIND
 from builder.image.shards import COMPACT, FULL, Budget
+from builder.model.annotations import KIND
 from builder.model.oci import Descriptor
 
 LIMIT = 125

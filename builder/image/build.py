@@ -6,24 +6,25 @@ The order is law: blobs, then manifest, then tags. Killed anywhere and run again
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
 from builder.errors import BlobUnknownError
 from builder.image import assemble, code
 from builder.image.ancestors import Ancestor, find_ancestor
-from builder.image.assemble import DIFF_ID, KIND, SHARD, TITLE
 from builder.image.base import Base, scratch
 from builder.image.base_hold import hold_base
 from builder.image.budget import choose_budget
 from builder.image.code import CodeTree
 from builder.image.layers import CODEC, write_layer
+from builder.image.report import new_image, settings_key
 from builder.image.shards import Shard, split_tree
-from builder.model.image import BuiltImage, LayerReport
-from builder.model.oci import MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, sha256
+from builder.model.annotations import BASE_DIGEST, DIFF_ID, INPUTS, KIND, LARGE, RULES, SETTINGS, SHARD, TITLE
+from builder.model.image import BuiltImage
+from builder.model.oci import MANIFEST, Descriptor, Manifest, canonical_json, sha256
 from builder.model.tree import Commit
 from builder.settings import ImageSettings, image_key
 from builder.source.repository import Git
@@ -55,17 +56,6 @@ class Inputs:
         return sha256(canonical_json(parts))[7:23]
 
 
-def settings_key(settings: ImageSettings) -> str:
-    """16 hex digits of what `[image]` says, to tell an image that other settings made."""
-    return sha256(canonical_json(asdict(settings)))[7:23]
-
-
-def existing_image(store: Store, commit: Commit, tag: str) -> BuiltImage | None:
-    """The image that a tag names, as the result of a build that had nothing to do."""
-    stored = store.get_manifest(tag)
-    return _found(store, commit, stored) if stored else None
-
-
 def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest: Ancestor | None = None) -> BuiltImage:
     """Makes the store hold the commit's image and its tags. `nearest`: an ancestor's image, when the caller knows one.
 
@@ -86,7 +76,7 @@ def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest:
 
 
 def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None) -> BuiltImage:
-    if not ancestor or ancestor.manifest.annotations.get(assemble.BASE_DIGEST, "") != inputs.base.digest:
+    if not ancestor or ancestor.manifest.annotations.get(BASE_DIGEST, "") != inputs.base.digest:
         hold_base(store, inputs.base)
     known = ancestor.known if ancestor else code.Known()
     tree = code.code_tree(git, commit, inputs.settings, known)
@@ -108,7 +98,8 @@ def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Anc
         sending.blob(manifest.config, config)
         sent = sending.finish()
     digest = _publish(store, commit, inputs, manifest)
-    return _report(store, commit, digest, manifest, sent, tree)
+    pointers = tuple(entry.path.decode("utf-8", "replace") for entry in tree.pointers)
+    return replace(new_image(store, commit, digest, manifest, sent), pointers=pointers)
 
 
 def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest) -> str:
@@ -151,39 +142,14 @@ class _Sending:
 
 
 def _labelled(layer: Descriptor, shard: Shard, key: str) -> Descriptor:
-    annotations = {KIND: "code", SHARD: key, TITLE: shard.title, DIFF_ID: layer.annotations[DIFF_ID]}
-    return replace(layer, annotations=annotations)
+    return replace(layer, annotations={KIND: "code", SHARD: key, TITLE: shard.title, DIFF_ID: layer.annotations[DIFF_ID]})
 
 
 def _annotations(commit: Commit, inputs: Inputs, tree: CodeTree) -> dict[str, str]:
     own = {
-        assemble.INPUTS: inputs.key(commit),
-        assemble.SETTINGS: settings_key(inputs.settings),
-        assemble.RULES: code.rules(inputs.settings),
-        assemble.LARGE: code.write_large(tree.large),
+        INPUTS: inputs.key(commit),
+        SETTINGS: settings_key(inputs.settings),
+        RULES: code.rules(inputs.settings),
+        LARGE: code.write_large(tree.large),
     }
     return {key: value for key, value in own.items() if value}
-
-
-def _report(store: Store, commit: Commit, digest: str, manifest: Manifest, sent: frozenset[str], tree: CodeTree) -> BuiltImage:
-    layers = _layer_reports(manifest.layers, lambda layer: "uploaded" if layer.digest in sent else "reused")
-    new = sum(blob.size for blob in {blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values() if blob.digest in sent)
-    pointers = tuple(entry.path.decode("utf-8", "replace") for entry in tree.pointers)
-    return BuiltImage(commit, store.reference(digest), digest, layers, new, _total(manifest) - new, pointers=pointers, manifest=manifest)
-
-
-def _found(store: Store, commit: Commit, stored: StoredManifest) -> BuiltImage:
-    manifest = Manifest.from_bytes(stored.data)
-    layers = _layer_reports(manifest.layers, lambda _: "reused")
-    return BuiltImage(commit, store.reference(stored.digest), stored.digest, layers, 0, _total(manifest), existed=True, manifest=manifest)
-
-
-def _layer_reports(layers: Sequence[Descriptor], state: Callable[[Descriptor], str]) -> tuple[LayerReport, ...]:
-    return tuple(
-        LayerReport(layer.digest, layer.size, layer.annotations.get(KIND, "base"), state(layer), layer.annotations.get(TITLE, ""))
-        for layer in layers
-    )
-
-
-def _total(manifest: Manifest) -> int:
-    return manifest.config.size + sum(layer.size for layer in manifest.layers)

@@ -14,9 +14,10 @@ import builder
 from builder.data_files import data_path
 from builder.errors import SettingsError
 from builder.image.base import Base
-from builder.image.deps.artifacts import TITLE, Artifact, Artifacts
+from builder.image.deps.artifacts import Artifact, Artifacts
 from builder.image.deps.packages import content
 from builder.image.layers import CODEC, BuiltLayer, LayerFile, write_layer
+from builder.model.annotations import TITLE
 from builder.model.oci import Descriptor, canonical_json
 from builder.model.progress import SILENT, Progress
 from builder.settings import ImageSettings

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from builder.errors import IntegrityError
-from builder.image import assemble, code
+from builder.image import code
 from builder.image.budget import choose_budget
 from builder.image.layers import write_layer
 from builder.image.shards import Shard, split_tree
+from builder.model.annotations import DIFF_ID, INPUTS, KIND, REVISION, SHARD, TITLE
 from builder.model.oci import Descriptor, Manifest
 from builder.model.tree import EXECUTABLE, FILE, SYMLINK, Commit, Entry
 from builder.settings import ImageSettings
@@ -38,8 +39,8 @@ class Verdict:
 
 def commit_of(manifest: Manifest) -> str:
     """The commit that an image says it is of. Raises IntegrityError for an image that says none."""
-    sha = manifest.annotations.get(assemble.REVISION, "")
-    if not sha or assemble.INPUTS not in manifest.annotations:
+    sha = manifest.annotations.get(REVISION, "")
+    if not sha or INPUTS not in manifest.annotations:
         raise IntegrityError("this image was not made by this tool: its manifest names no commit", "`builder image` makes one")
     return sha
 
@@ -50,10 +51,10 @@ def verify_image(git: Git, store: Store, commit: Commit, digest: str, settings: 
     Raises IntegrityError when manifest or config are damaged, SourceError when git lacks something.
     """
     manifest = _manifest(store, digest)
-    code_layers = [layer for layer in manifest.layers if layer.annotations.get(assemble.KIND) == "code"]
+    code_layers = [layer for layer in manifest.layers if layer.annotations.get(KIND) == "code"]
     promised = _diff_ids(store, manifest)[-len(code_layers) :] if code_layers else []
     shards = _shards(git, commit, settings, manifest)
-    if [shard.key(settings.workdir) for shard in shards] != [layer.annotations.get(assemble.SHARD) for layer in code_layers]:
+    if [shard.key(settings.workdir) for shard in shards] != [layer.annotations.get(SHARD) for layer in code_layers]:
         problems = _compare_files(git, store, settings, code_layers, [entry for shard in shards for entry in shard.entries])
         return Verdict(commit, digest, len(code_layers), tuple(problems) or (_other_plan(),))
     problems = []
@@ -65,7 +66,7 @@ def verify_image(git: Git, store: Store, commit: Commit, digest: str, settings: 
 
 def _shards(git: Git, commit: Commit, settings: ImageSettings, manifest: Manifest) -> tuple[Shard, ...]:
     tree = code.code_tree(git, commit, settings, code.Known())
-    kinds = [layer.annotations.get(assemble.KIND, "base") for layer in manifest.layers]
+    kinds = [layer.annotations.get(KIND, "base") for layer in manifest.layers]
     base = [layer for layer, kind in zip(manifest.layers, kinds, strict=True) if kind == "base"]
     below = [layer for layer, kind in zip(manifest.layers, kinds, strict=True) if kind not in ("base", "code")]
     return split_tree(tree.entries, dict(tree.large), choose_budget(base, below))
@@ -88,7 +89,7 @@ def _diff_ids(store: Store, manifest: Manifest) -> list[str]:
 
 def _compare_layer(git: Git, store: Store, settings: ImageSettings, shard: Shard, layer: Descriptor, promised: str) -> list[str]:
     made = write_layer(code.layer_files(git, settings.workdir, shard.entries))
-    if made.diff_id == promised == layer.annotations.get(assemble.DIFF_ID):
+    if made.diff_id == promised == layer.annotations.get(DIFF_ID):
         return [] if made.descriptor.digest == layer.digest else _read_back(store, layer)
     found = _compare_files(git, store, settings, [layer], shard.entries)
     return found or [f"{shard.title}: the layer should be {made.diff_id}, the config says {promised}"]
@@ -101,10 +102,10 @@ def _read_back(store: Store, layer: Descriptor) -> list[str]:
         for chunk in store.open_blob(layer.digest):
             plain.update(unpack.decompress(chunk))
     except (IntegrityError, zlib.error) as error:
-        return [f"{layer.annotations.get(assemble.TITLE)}: the stored layer {layer.digest} is damaged: {error}"]
+        return [f"{layer.annotations.get(TITLE)}: the stored layer {layer.digest} is damaged: {error}"]
     found = f"sha256:{plain.hexdigest()}"
-    promised = layer.annotations.get(assemble.DIFF_ID)
-    return [] if found == promised else [f"{layer.annotations.get(assemble.TITLE)}: unpacks to {found}, not to {promised}"]
+    promised = layer.annotations.get(DIFF_ID)
+    return [] if found == promised else [f"{layer.annotations.get(TITLE)}: unpacks to {found}, not to {promised}"]
 
 
 def _compare_files(git: Git, store: Store, settings: ImageSettings, layers: Sequence[Descriptor], entries: Sequence[Entry]) -> list[str]:

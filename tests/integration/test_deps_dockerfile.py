@@ -13,7 +13,7 @@ from builder.cache import Cache
 from builder.errors import DepsError
 from builder.image.base import Base, load_base, scratch
 from builder.image.deps import Artifacts, BuildPlace, CommitFiles, Deps, build_deps, lookup, plan_deps, resolve_deps
-from builder.image.deps.artifacts import KIND
+from builder.model.annotations import KIND
 from builder.model.oci import Manifest, sha256
 from builder.model.reference import Reference, Repository
 from builder.model.tree import FILE, Entry

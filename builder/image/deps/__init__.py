@@ -3,6 +3,6 @@
 from builder.image.deps.artifacts import Artifact, Artifacts
 from builder.image.deps.engines import BuildPlace
 from builder.image.deps.inputs import CommitFiles, Deps
-from builder.image.deps.resolve import build_deps, lookup, plan_deps, resolve_deps
+from builder.image.deps.resolve import Recipe, build_deps, lookup, plan_deps, resolve_deps
 
-__all__ = ["Artifact", "Artifacts", "BuildPlace", "CommitFiles", "Deps", "build_deps", "lookup", "plan_deps", "resolve_deps"]
+__all__ = ["Artifact", "Artifacts", "BuildPlace", "CommitFiles", "Deps", "Recipe", "build_deps", "lookup", "plan_deps", "resolve_deps"]

@@ -20,10 +20,10 @@ from typing import Any
 
 from builder.errors import IntegrityError, TagConflictError
 from builder.image.layers import BuiltLayer
+from builder.model.annotations import DIFF_ID, KIND
 from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, is_digest, sha256
 from builder.stores.interface import Store
 
-KIND, TITLE, DIFF_ID = "dev.builder.kind", "dev.builder.title", "dev.builder.diffid"
 CHANGES = "dev.builder.config"
 """Annotation of an artifact: JSON of what its image config changes against its base's."""
 

@@ -17,9 +17,10 @@ from builder.errors import DepsError
 from builder.image.base import Base
 from builder.image.base_hold import hold_base
 from builder.image.deps import context
-from builder.image.deps.artifacts import CHANGES, DIFF_ID, KIND, TITLE, Artifact, Artifacts
+from builder.image.deps.artifacts import CHANGES, Artifact, Artifacts
 from builder.image.deps.engines import BuildPlace, BuildRequest, Engine, built_tag, choose
 from builder.image.deps.inputs import CommitFiles
+from builder.model.annotations import DIFF_ID, KIND, TITLE
 from builder.model.oci import Descriptor, Manifest, canonical_json
 from builder.model.tree import Entry
 from builder.stores.interface import Store
@@ -29,7 +30,7 @@ _FROM_BASE = re.compile(r"^\s*FROM\s+(--\S+\s+)*\$(BASE\b|\{BASE\b[^}]*\})", re.
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class DockerfileRecipe:
     """What a Dockerfile is built with, all of it from the commit and the settings. `key` is the hash of these and of the base."""
 
     key: str
@@ -44,6 +45,9 @@ class Recipe:
     def tag(self) -> str:
         return f"deps-{self.key}"
 
+    def describe(self) -> str:
+        return self.path
+
 
 def check(text: bytes, path: str) -> None:
     """Raises DepsError when the Dockerfile cannot stand on the base that the settings name."""
@@ -52,7 +56,7 @@ def check(text: bytes, path: str) -> None:
         raise DepsError(f"{path} does not take its base from builder", "begin it with the lines `ARG BASE` and `FROM ${BASE}`")
 
 
-def build(recipe: Recipe, files: CommitFiles, base: Base, artifacts: Artifacts, place: BuildPlace) -> Artifact:
+def build(recipe: DockerfileRecipe, files: CommitFiles, base: Base, artifacts: Artifacts, place: BuildPlace) -> Artifact:
     """Builds, pushes to the store's repository, checks, tags. Raises DepsError when it cannot be built here or is not built on the base."""
     here = replace(place, repository=place.repository or artifacts.store.name)
     engine = choose(here)
@@ -63,7 +67,7 @@ def build(recipe: Recipe, files: CommitFiles, base: Base, artifacts: Artifacts, 
     return artifacts.adopt(recipe.tag, "deps", on_base(artifacts.store, ref, base, recipe.path))
 
 
-def _build(recipe: Recipe, files: CommitFiles, base: Base, repository: str, engine: Engine) -> str:
+def _build(recipe: DockerfileRecipe, files: CommitFiles, base: Base, repository: str, engine: Engine) -> str:
     with tempfile.TemporaryDirectory(prefix="builder-deps-") as scratch:
         directory, text = Path(scratch) / "context", Path(scratch) / "dockerfile" / "Dockerfile"
         directory.mkdir()

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.image.deps import packages
-from builder.image.deps.artifacts import TITLE
 from builder.image.deps.install import install
 from builder.image.deps.lock import Requirement
 from builder.image.deps.packages import Package
 from builder.image.deps.split import Group, split
 from builder.image.layers import BuiltLayer, LayerFile, write_layer
+from builder.model.annotations import TITLE
 
 ROOT = "opt/deps"
 """Where packages of a lock are in the image; in front of PYTHONPATH, and its `bin` in front of PATH."""

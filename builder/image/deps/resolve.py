@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from builder.errors import DepsError
 from builder.image.base import Base
 from builder.image.deps import context, dockerfile, key, lock
 from builder.image.deps.artifacts import Artifact, Artifacts
-from builder.image.deps.dockerfile import Recipe
+from builder.image.deps.dockerfile import DockerfileRecipe
 from builder.image.deps.engines import BuildPlace
 from builder.image.deps.inputs import CommitFiles, Deps
 from builder.image.deps.lock import Requirement
@@ -32,8 +33,15 @@ class LockRecipe:
     def tag(self) -> str:
         return f"deps-{self.key}"
 
+    def describe(self) -> str:
+        return f"{len(self.requirements)} locked packages for Python {self.python}"
 
-def plan_deps(settings: ImageSettings, files: CommitFiles, base: Base) -> LockRecipe | Recipe | None:
+
+Recipe: TypeAlias = LockRecipe | DockerfileRecipe
+"""Everything that dependencies are made of, and the hash of it."""
+
+
+def plan_deps(settings: ImageSettings, files: CommitFiles, base: Base) -> Recipe | None:
     """What would be built, with its key; None when the image has no dependencies of its own. Reads the commit's files, runs nothing.
 
     Raises DepsError on a missing or unusable lock, Dockerfile or context.
@@ -65,7 +73,7 @@ def resolve_deps(
     return lookup(recipe, artifacts) or build_deps(recipe, files, base, artifacts, place=place, progress=progress)
 
 
-def lookup(recipe: LockRecipe | Recipe, artifacts: Artifacts) -> Deps | None:
+def lookup(recipe: Recipe, artifacts: Artifacts) -> Deps | None:
     """The dependencies if they were made before, by anyone who uses this store."""
     if isinstance(recipe, LockRecipe) and not recipe.requirements:
         return Deps(recipe.key, "", (), ())
@@ -74,7 +82,7 @@ def lookup(recipe: LockRecipe | Recipe, artifacts: Artifacts) -> Deps | None:
 
 
 def build_deps(
-    recipe: LockRecipe | Recipe,
+    recipe: Recipe,
     files: CommitFiles,
     base: Base,
     artifacts: Artifacts,
@@ -83,17 +91,17 @@ def build_deps(
     progress: Progress = SILENT,
 ) -> Deps:
     """Makes them and stores them under their tag. Whoever was first wins: then it is theirs that counts."""
-    if isinstance(recipe, Recipe):
-        with progress.task(f"building {recipe.path}"):
+    if isinstance(recipe, DockerfileRecipe):
+        with progress.task(f"building {recipe.describe()}"):
             return _deps(recipe, dockerfile.build(recipe, files, base, artifacts, place))
     from builder.image.deps.from_lock import build_layers
 
-    with progress.task(f"installing {len(recipe.requirements)} locked packages for Python {recipe.python}"):
+    with progress.task(f"installing {recipe.describe()}"):
         layers = build_layers(recipe.requirements, recipe.python, recipe.platform)
     return _deps(recipe, artifacts.publish(recipe.tag, KIND, layers, recipe.platform))
 
 
-def _deps(recipe: LockRecipe | Recipe, found: Artifact) -> Deps:
+def _deps(recipe: Recipe, found: Artifact) -> Deps:
     from builder.image.deps.from_lock import SEARCH_PATH
 
     search_path = SEARCH_PATH if isinstance(recipe, LockRecipe) else {}
@@ -111,7 +119,7 @@ def _lock_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles
     return LockRecipe(key.lock_key(data, provided, python, settings.platform), requirements, python, settings.platform)
 
 
-def _dockerfile_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: Base) -> Recipe:
+def _dockerfile_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: Base) -> DockerfileRecipe:
     if not base.digest:
         raise DepsError(
             "a Dockerfile for dependencies needs a base, and this image starts from scratch", "[image] base, or [image.deps] lock"
@@ -124,7 +132,7 @@ def _dockerfile_recipe(settings: ImageSettings, deps: DepsSettings, files: Commi
     dockerfile.check(text, deps.dockerfile)
     entries = context.select(files.entries(), deps.context) if deps.context else ()
     inputs = key.dockerfile_key(text, entries, deps.args, deps.target, base.digest, settings.platform)
-    return Recipe(inputs, deps.dockerfile, text, entries, deps.args, deps.target, settings.platform)
+    return DockerfileRecipe(inputs, deps.dockerfile, text, entries, deps.args, deps.target, settings.platform)
 
 
 def _read(files: CommitFiles, path: str, setting: str) -> bytes:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import IntegrityError
-from builder.image.deps.artifacts import DIFF_ID, KIND, TITLE, Artifacts
+from builder.image.deps.artifacts import Artifacts
 from builder.image.deps.packages import content
 from builder.image.layers import BuiltLayer, write_layer
+from builder.model.annotations import DIFF_ID, KIND, TITLE
 from builder.model.oci import MANIFEST, Manifest, StoredManifest, canonical_json
 from tests.fixtures.memory_store import MemoryStore
 
