@@ -79,6 +79,7 @@ def test_a_layer_says_it(store: LayoutStore, layer: bytes) -> None:
         tar({"usr/lib/python3.11/dist-packages/x.py": b""}),
         tar({"home/me/backup/usr/lib/python3.11/os.py": b""}),
         tar({"../usr/bin/python3": "python3.11"}),
+        tar({"opt/../lib/python3.11/os.py": b""}),
         tar({"usr/lib/../bin/python3": "python3.11", "/../../usr/lib/python3.11/os.py": b""}),
     ],
 )
