@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from builder.image import code, lfs
-from builder.model.tree import Commit
+from builder.model.tree import EXECUTABLE, Commit
 from builder.settings import ImageSettings
 from builder.source.export import export_files
 from builder.source.repository import Git
@@ -22,3 +22,5 @@ def export(git: Git, commit: Commit, settings: ImageSettings, directory: Path) -
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.writelines(chunks)
+        if entry.mode == EXECUTABLE:
+            path.chmod(0o755)
