@@ -15,7 +15,7 @@ import pytest
 from builder.errors import AuthError, StoreError
 from builder.model.oci import sha256
 from builder.stores.registry import Credential, RegistryStore, Retry
-from tests.fixtures.pushes import BASE, LAYER, TAG, image, push
+from tests.fixtures.pushes import BASE, LAYER, SETTINGS, TAG, image, push
 from tests.fixtures.registry_auth import Auth
 from tests.fixtures.registry_server import Fault, RegistryServer, Reset, Run, Slow, Status, Truncate
 
@@ -114,6 +114,14 @@ def test_a_refusal_is_not_tried_again(store: Make, server: RegistryServer) -> No
     assert len(server.seen("PUT")) == 1
 
 
+@pytest.mark.parametrize("status", [400, 402, 405, 409, 411, 413, 418, 451, 501])
+def test_no_other_status_is_tried_again(store: Make, server: RegistryServer, status: int) -> None:
+    server.fault(lambda request: request.method == "PUT", Status(status))
+    with pytest.raises(StoreError, match=f"upload sha256:.*answered {status} UNKNOWN: on demand"):
+        push(store(retry=Retry(sleep=lambda seconds: pytest.fail("slept"))))
+    assert len(server.seen("PUT")) == 1
+
+
 def test_the_server_says_how_long_to_wait(store: Make, server: RegistryServer) -> None:
     slept: list[float] = []
     server.fault(0, Status(429, {"Retry-After": "7"}))
@@ -123,9 +131,10 @@ def test_the_server_says_how_long_to_wait(store: Make, server: RegistryServer) -
 
 
 def test_a_lost_answer_does_not_send_the_bytes_twice(store: Make, server: RegistryServer) -> None:
-    server.fault(lambda request: request.method == "PUT" and request.size == len(LAYER), Reset("after"))
+    for size in (len(SETTINGS), len(LAYER)):
+        server.fault(lambda request, size=size: request.method == "PUT" and request.size == size, Reset("after"))  # type: ignore[misc]
     assert push(store()) == DIGEST
-    assert len([request for request in server.seen("PUT") if request.size == len(LAYER)]) == 1
+    assert [request.size for request in server.seen("PUT", "/uploads/")] == [len(LAYER), len(SETTINGS)]
 
 
 PUSHER = """

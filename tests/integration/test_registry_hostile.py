@@ -187,6 +187,14 @@ def test_another_range_than_asked_for_is_refused(server: RegistryServer, connect
         list(connect(server).open_blob(digest))
 
 
+def test_a_range_that_begins_too_early_is_cut(server: RegistryServer, connect: Connect) -> None:
+    data = bytes(range(256)) * 2000
+    digest = server.add_blob("team/app", data)
+    server.fault(0, raw("HTTP/1.1 200 OK", f"Content-Length: {len(data)}", body=data[:300_000]))
+    server.fault(1, Status(206, {"Content-Range": f"bytes 1000-{len(data) - 1}/{len(data)}"}, data[1000:]))
+    assert b"".join(connect(server).open_blob(digest)) == data
+
+
 def test_a_registry_that_stores_something_else_is_found_out(server: RegistryServer, connect: Connect) -> None:
     lie = {"Docker-Content-Digest": sha256(b"lie")}
     server.fault(lambda request: request.method == "PUT", Status(201, lie, b""))

@@ -405,6 +405,14 @@ def test_a_download_goes_on_where_it_was_cut(servers: Servers, connect: Connect,
     assert starts[1].startswith("bytes=")
 
 
+def test_a_download_that_gets_on_may_be_cut_often(servers: Servers, connect: Connect) -> None:
+    server = servers()
+    digest = server.add_blob("team/app", LAYER)
+    server.fault(lambda request: True, Truncate(270_000), times=4)  # each time one chunk further
+    assert b"".join(connect(server, retry=Retry(tries=2, sleep=lambda seconds: None)).open_blob(digest)) == LAYER
+    assert len(server.requests) == 5
+
+
 def test_a_download_is_checked(servers: Servers, connect: Connect) -> None:
     server = servers()
     digest = server.add_blob("team/app", LAYER)
