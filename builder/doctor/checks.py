@@ -1,0 +1,24 @@
+"""The list of checks, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from builder.doctor import machine, project, storage
+from builder.doctor.scene import Check
+
+_MACHINE, _PROJECT, _STORE = "This machine", "This repository", "Images and data"
+
+CHECKS = (
+    Check(_MACHINE, "python", machine.python, by_settings=False),
+    Check(_MACHINE, "git", machine.git, by_settings=False),
+    Check(_MACHINE, "git-lfs", machine.git_lfs),
+    Check(_MACHINE, "docker", machine.docker),
+    Check(_MACHINE, "uv", machine.uv),
+    Check(_MACHINE, "disk", machine.disk, by_settings=False),
+    Check(_PROJECT, "repository", project.repository, by_settings=False),
+    Check(_PROJECT, "settings", project.settings, by_settings=False),
+    Check(_PROJECT, "dependencies", project.deps),
+    Check(_STORE, "store", storage.store),
+    Check(_STORE, "credentials", storage.credentials),
+    Check(_STORE, "base", storage.base),
+    Check(_STORE, "data root", project.data_root),
+)

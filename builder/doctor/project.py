@@ -1,0 +1,62 @@
+"""The repository and its settings, and the data root."""
+
+from __future__ import annotations
+
+import os
+
+from builder.doctor.machine import existing
+from builder.doctor.scene import Found, Scene, failed, not_needed, ok
+from builder.process import run
+
+
+def repository(scene: Scene) -> Found:
+    found = run(["git", "rev-parse", "--git-dir", "--show-object-format", "--is-shallow-repository"], cwd=scene.start, check=False)
+    if found.returncode != 0:
+        return failed(f"{scene.start} is in no git repository", "go into one, or run `git init`")
+    _, form, shallow = found.text.splitlines()
+    if form != "sha1":
+        return failed(f"objects are named by {form}", "builder reads sha1 repositories only")
+    if run(["git", "rev-parse", "--verify", "--quiet", "HEAD"], cwd=scene.start, check=False).returncode != 0:
+        return failed("no commit yet", "commit something")
+    return ok("shallow: older commits are fetched when they are asked for" if shallow == "true" else "has its history")
+
+
+def settings(scene: Scene) -> Found:
+    if scene.trouble is not None:
+        return failed(scene.trouble.message, scene.trouble.hint or "docs/reference/settings.md lists every key")
+    if scene.settings.file is None:
+        return failed("no builder.toml from here upwards", "run `builder init`")
+    return ok(str(scene.settings.file))
+
+
+def data_root(scene: Scene) -> Found:
+    root = scene.settings.data.root
+    if root.startswith("s3://"):
+        return _bucket(root)
+    path = scene.settings.root / root
+    there = existing(path)
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return ok(f"{path} can be written" if there == path else f"{path} will be made")
+    return failed(f"{there} cannot be written", "change its owner, or set [data] root")
+
+
+def _bucket(root: str) -> Found:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    try:
+        boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        return failed(f"{root}: {error}", "check the bucket's name, the credentials (AWS_PROFILE) and the endpoint (AWS_ENDPOINT_URL)")
+    return ok(f"{root} can be listed")
+
+
+def deps(scene: Scene) -> Found:
+    chosen = scene.settings.image.deps
+    if chosen is None:
+        return not_needed("none in the settings")
+    name = chosen.lock or chosen.dockerfile
+    if (scene.settings.root / name).is_file():
+        return ok(name)
+    return failed(f"{name} is not there", f"[image.deps] in {scene.settings.file} names it: correct the path, or add the file")
