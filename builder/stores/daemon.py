@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import IntegrityError, StoreError, TagConflictError
+from builder.model.annotations import BASE_DIGEST, BASE_NAME
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest
 from builder.stores.docker_archive import archive
 from builder.stores.interface import OpenBlob
@@ -195,7 +196,7 @@ def _not_loaded(error: str, manifest: Manifest, held: frozenset[str]) -> StoreEr
     absent = [layer for layer in manifest.layers if layer.digest not in held]
     if not any(layer.digest.removeprefix("sha256:") in error for layer in absent):
         return StoreError(f"the Docker daemon did not take the image: {error}")
-    name, digest = (manifest.annotations.get(f"org.opencontainers.image.base.{key}", "") for key in ("name", "digest"))
+    name, digest = (manifest.annotations.get(key, "") for key in (BASE_NAME, BASE_DIGEST))
     base = f"{name.partition('@')[0]}@{digest}" if name else "the base"
     size = sum(layer.size for layer in absent) / 1e6
     return StoreError(f"the Docker daemon lacks {base}: {len(absent)} layers, {size:.0f} MB", f"run `docker pull {base}` first")

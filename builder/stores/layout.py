@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.errors import BlobUnknownError, IntegrityError, StoreError, TagConflictError
+from builder.model.annotations import KIND
 from builder.model.index import is_index, manifest_type
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest, sha256
 from builder.stores.interface import OpenBlob
 from builder.stores.layout_index import Index
 
-KIND = "dev.builder.kind"
 _CHUNK = 1 << 20
 _MANIFEST_LIMIT = 8 << 20  # registries take 4 MiB: a larger file is a layer
 _STALE = 24 * 3600
