@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from builder.model.tree import Commit
 
 
-@click.command()
+@click.command("demo")
 @click.option(
     "--dir", "directory", metavar="DIR", type=click.Path(path_type=Path), help="Keep the repository here. Default: a temporary one."
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class Target:
         return cls(flow, revision if at else None)
 
 
-@click.command()
+@click.command("run")
 @click.argument("target", metavar="FLOW[@REV]", shell_complete=flow_at_revision)
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option(
@@ -57,9 +57,19 @@ class Target:
 )
 @click.option("--on", type=click.Choice(["local"]), help="Where to run. Default: `[run] on`.")
 @click.option("--config", metavar="FILE", default="", help="Another configuration file of the commit, relative to its root.")
-@click.option("--dry-run", is_flag=True, help="Show what would run, and where each value comes from. Writes nothing.")
+@click.option("--include", metavar="GLOB", multiple=True, help="Without @REV: let in untracked files over 10 MB or that look like secrets.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, and where each value comes from. Starts nothing.")
 @output.format_option("table", "json")
-def command(target: str, overrides: tuple[str, ...], repo: Path | None, on: str | None, config: str, dry_run: bool, form: str) -> None:
+def command(
+    target: str,
+    overrides: tuple[str, ...],
+    repo: Path | None,
+    on: str | None,
+    config: str,
+    include: tuple[str, ...],
+    dry_run: bool,
+    form: str,
+) -> None:
     """Run a flow at any commit, or with your tree as it is.
 
     FLOW@REV runs the flow at that revision: a branch, a tag, a sha, HEAD. FLOW alone runs your working tree as it is.
@@ -69,9 +79,11 @@ def command(target: str, overrides: tuple[str, ...], repo: Path | None, on: str 
     from builder.runs.prepare import Overrides
 
     asked = Target.parse(target)
+    if include and asked.revision is not None:
+        raise UsageError("--include only goes with the working tree", f"leave out @{asked.revision}, or --include")
     with making(repo) as maker:
         _local_only(on or maker.settings.run.on)
-        prepared = prepare(maker, asked, Overrides.parse(overrides), config)
+        prepared = prepare(maker, asked, Overrides.parse(overrides), config, include)
         _say_what_runs(prepared)
         if dry_run:
             _show_plan(maker.git, prepared.wanted, form)
@@ -91,13 +103,13 @@ class Prepared:
     label: str
 
 
-def prepare(maker: Maker, asked: Target, overrides: Overrides, config: str) -> Prepared:
+def prepare(maker: Maker, asked: Target, overrides: Overrides, config: str, include: Sequence[str] = ()) -> Prepared:
     """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
     from builder.runs.interpreter import choose_interpreter
     from builder.runs.prepare import Wanted, choose_flow, chosen_evals, flow_file
     from builder.source.snapshot import take_snapshot
 
-    snapshot = take_snapshot(maker.git) if asked.revision is None else None
+    snapshot = take_snapshot(maker.git, include) if asked.revision is None else None
     commit = snapshot.commit if snapshot else maker.git.resolve(asked.revision or "HEAD")
     settings = maker.settings_at(commit)
     flow = choose_flow(asked.flow, settings)
