@@ -140,8 +140,15 @@ def execute(maker: Maker, prepared: Prepared) -> RunResult:
     request = make_request(wanted, maker.make(wanted.commit).reference, directories)
     export(maker.git, wanted.commit, wanted.settings.image, Path(request.place.workdir))
     flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
-    facts = {"subject": wanted.commit.subject, "who": getpass.getuser()}
+    facts = {"subject": wanted.commit.subject, "who": _user()}
     return run_here(request, flow, directories.state / "metaflow", os.environ, _Steps(), facts)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid {os.getuid()}"
 
 
 def show(result: RunResult, commit: Commit, form: str) -> None:
