@@ -8,7 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell sha256sum <requirements.txt | cut -c1-16)
 UV := $(BIN)/uv --quiet pip install --python $(BIN)/python
-LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --group dev
+LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
+TOOL_LOCK := builder/image/tool-requirements
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8
 SERVICES := registry base docker buildkit
 
@@ -41,12 +42,13 @@ docs: $(READY) ## write docs/reference anew from the commands' help
 	@$(BIN)/python -m builder.cli.reference docs/reference
 
 docs-check: $(READY) ## fail when docs/reference is not what `make docs` writes
-	@made=$$(mktemp -d); trap "rm -rf $$made" EXIT
-	$(BIN)/python -m builder.cli.reference $$made
-	diff -ru docs/reference $$made || { echo 'docs/reference is out of date: make docs'; exit 1; }
+	@$(BIN)/python -m builder.cli.reference --check docs/reference
 
 lock: $(READY) ## resolve the dependencies anew into requirements.txt (ARGS=--upgrade takes newer ones)
-	@$(LOCK) $(ARGS) pyproject.toml --output-file requirements.txt
+	@$(LOCK) $(ARGS) --group dev pyproject.toml --output-file requirements.txt
+
+tool-lock: $(READY) ## resolve what the tool needs inside images, in the versions of requirements.txt
+	@$(LOCK) $(ARGS) --no-annotate --constraint requirements.txt $(TOOL_LOCK).in --output-file $(TOOL_LOCK).txt
 
 clean: ## remove the virtual environment, caches and what builder wrote here
 	@rm -rf $(VENV) .builder .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
@@ -69,4 +71,4 @@ $(READY): requirements.txt
 	@rm -f $(VENV)/.ready-* && touch $@
 
 .ONESHELL:
-.PHONY: env demo test test-all bench lint docs docs-check lock clean help
+.PHONY: env demo test test-all bench lint docs docs-check lock tool-lock clean help

@@ -1,0 +1,101 @@
+"""What every `-o json` prints, key by key: docs/reference/json.md is made from it, and the tests hold the commands to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`keys` says what each means; `parts` are the keys of objects in a list. `many`: it is a list of such objects."""
+
+    keys: Mapping[str, str]
+    parts: Mapping[str, Mapping[str, str]]
+    many: bool = False
+
+
+DOCUMENTS = {
+    "builder image": Document(
+        {
+            "commit": "the 40 digits of its sha",
+            "reference": "the image by digest, as nodes pull it (`docker:` gives the image id)",
+            "digest": "of the manifest",
+            "subject": "the first line of the commit's message",
+            "layers": "from the base up",
+            "new_bytes": "bytes that were sent, or would be with `--dry-run`",
+            "reused_bytes": "bytes that the store had or mounted",
+            "requests": "requests to the store",
+            "seconds": "from the resolved revision to the tag",
+        },
+        {
+            "layers": {
+                "digest": "of the layer as stored",
+                "size": "bytes as stored",
+                "kind": "`base`, `deps`, `tool` or `code`",
+                "state": "`uploaded`, `mounted` or `reused`",
+            }
+        },
+        many=True,
+    ),
+    "builder deps": Document(
+        {
+            "key": "the hash of every input",
+            "tag": "the tag under which the dependencies are found",
+            "reference": "the dependencies by digest, empty when there is nothing to install or nothing was built",
+            "found": "whether the store has them now",
+            "layers": "their layers",
+        },
+        {"layers": {"digest": "of the layer as stored", "size": "bytes as stored", "title": "what is in it"}},
+    ),
+    "builder verify": Document(
+        {
+            "commit": "the commit that the image says it is of",
+            "digest": "of the manifest",
+            "layers": "how many code layers were compared",
+            "problems": "what differs, a line each",
+            "same": "whether nothing does",
+        },
+        {},
+    ),
+    "builder run": Document(
+        {
+            "run": "the run's id",
+            "flow": "the flow's name",
+            "commit": "the 40 digits of its sha",
+            "reference": "the image by digest",
+            "state": "`succeeded` or `failed`",
+            "config": "the hash of the resolved configuration",
+            "loss": "the last loss, or null",
+            "scores": "action type to number, or null where it is not finite",
+            "links": "name to place",
+            "seconds": "how long it took",
+            "error": "what failed, else empty",
+            "hint": "what to do next, else empty",
+        },
+        {},
+    ),
+    "builder run --dry-run": Document(
+        {
+            "flow": "the flow's name",
+            "commit": "the 40 digits of its sha",
+            "command": "what would train",
+            "config": "the resolved configuration",
+            "evals": "action type to command",
+            "origin": "settings table to where it came from",
+        },
+        {},
+    ),
+    "builder doctor": Document(
+        {"checks": "in the order in which they ran"},
+        {
+            "checks": {
+                "group": "what it is about",
+                "name": "of the check",
+                "state": "`ok`, `failed`, or `-` where it is not needed",
+                "detail": "what was found",
+                "remedy": "what to do, when it failed",
+            }
+        },
+    ),
+}
