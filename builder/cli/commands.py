@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 GROUPS = {
     "Daily": {
@@ -48,9 +48,9 @@ def module_name(command: str) -> str:
 
 def existing() -> Iterator[tuple[str, dict[str, str]]]:
     """The groups, with those commands whose file is there."""
-    here = Path(__file__).parent
+    files = frozenset(os.listdir(os.path.dirname(__file__)))  # noqa: PTH120, PTH208 - pathlib costs help 5 ms
     for title, commands in GROUPS.items():
-        found = {name: line for name, line in commands.items() if (here / f"{module_name(name)}.py").exists()}
+        found = {name: line for name, line in commands.items() if f"{module_name(name)}.py" in files}
         if found:
             yield title, found
 

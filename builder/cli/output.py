@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +38,8 @@ def error(message: str, hint: str = "") -> None:
 
 def document(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """The result as JSON: an object, or a list of objects, each with its `schema`."""
+    import json
+
     stamped = {"schema": SCHEMA, **value} if isinstance(value, Mapping) else [{"schema": SCHEMA, **item} for item in value]
     sys.stdout.write(json.dumps(stamped, indent=2) + "\n")
 
