@@ -71,17 +71,17 @@ class Maker:
             output.note(f"{output.plural(len(found.commits), 'commit')} without an image (back to where: {found.stopped})")
         nearest: Ancestor | None = None
         for commit in found.commits:
-            image = self.make(commit, nearest)
+            image = self._make_new(commit, self.image_settings(commit), nearest)
             yield image
             nearest = as_ancestor(self.git, commit, image.manifest, self.image_settings(commit))
 
-    def make(self, commit: Commit, nearest: Ancestor | None = None) -> BuiltImage:
+    def make(self, commit: Commit) -> BuiltImage:
         """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
         settings = self.image_settings(commit)
         if not self._refresh and (found := existing_image(self.store, commit, commit.sha)):
             self._say_if_other(found, settings)
             return found
-        return self._make_new(commit, settings, nearest)
+        return self._make_new(commit, settings)
 
     def image_settings(self, commit: Commit) -> ImageSettings:
         settings = self.settings_at(commit).image
@@ -109,13 +109,14 @@ class Maker:
                 copy_blobs(missing, base, self.store, progress())
             yield image
 
-    def _make_new(self, commit: Commit, settings: ImageSettings, nearest: Ancestor | None) -> BuiltImage:
+    def _make_new(self, commit: Commit, settings: ImageSettings, nearest: Ancestor | None = None) -> BuiltImage:
         from builder.image.build import build_image
 
         inputs = self._inputs(commit, settings)
         if self._refresh and (found := existing_image(self.store, commit, f"{commit.sha}-{inputs.key(commit)}")):
             return found
-        return build_image(self.git, self.store, commit, inputs, nearest)
+        plain = not self._refresh or self.store.get_manifest(commit.sha) is None
+        return build_image(self.git, self.store, commit, inputs, nearest, plain=plain)
 
     def _inputs(self, commit: Commit, settings: ImageSettings) -> Inputs:
         from builder.image.prepare import foresee, prepare

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
-from builder.errors import BlobUnknownError
+from builder.errors import BlobUnknownError, TagConflictError
 from builder.image import assemble, code
 from builder.image.ancestors import Ancestor, find_ancestor
 from builder.image.base import Base, scratch
@@ -56,8 +56,12 @@ class Inputs:
         return sha256(canonical_json(parts))[7:23]
 
 
-def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest: Ancestor | None = None) -> BuiltImage:
-    """Makes the store hold the commit's image and its tags. `nearest`: an ancestor's image, when the caller knows one.
+def build_image(
+    git: Git, store: Store, commit: Commit, inputs: Inputs, nearest: Ancestor | None = None, *, plain: bool = True
+) -> BuiltImage:
+    """Makes the store hold the commit's image and its tags: by its inputs key always, by the plain sha if `plain`.
+
+    `nearest`: an ancestor's image, when the caller knows one.
 
     Raises SourceError for what git cannot give, StoreError for what the store does not take. When the store turns out to
     lack a layer that an ancestor's manifest names, everything is made again from the commit alone, once.
@@ -65,17 +69,17 @@ def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, nearest:
     began, asked = time.monotonic(), store.requests
     ancestor = nearest or find_ancestor(git, store, commit, inputs.settings)
     try:
-        built = _build(git, store, commit, inputs, ancestor)
+        built = _build(git, store, commit, inputs, ancestor, plain)
     except BlobUnknownError:
         if not ancestor:
             raise
-        built = _build(git, store, commit, inputs, None)
+        built = _build(git, store, commit, inputs, None, plain)
     return replace(
         built, requests=store.requests - asked, seconds=time.monotonic() - began, previous=ancestor.manifest if ancestor else None
     )
 
 
-def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None) -> BuiltImage:
+def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None, plain: bool) -> BuiltImage:
     if not ancestor or ancestor.manifest.annotations.get(BASE_DIGEST, "") != inputs.base.digest:
         hold_base(store, inputs.base)
     known = ancestor.known if ancestor else code.Known()
@@ -97,16 +101,21 @@ def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Anc
         manifest = assemble.image_manifest(inputs.base, config, added, commit, inputs.settings, _annotations(commit, inputs, tree))
         sending.blob(manifest.config, config)
         sent = sending.finish()
-    digest = _publish(store, commit, inputs, manifest)
+    digest = _publish(store, commit, inputs, manifest, plain)
     pointers = tuple(entry.path.decode("utf-8", "replace") for entry in tree.pointers)
     return replace(new_image(store, commit, digest, manifest, sent), pointers=pointers)
 
 
-def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest) -> str:
-    """By its inputs key always, by the plain sha the first time: a tag that is taken stays."""
-    tags = (f"{commit.sha}-{inputs.key(commit)}", commit.sha)
-    free = store.get_manifest(commit.sha) is None
-    return store.put_manifest(manifest.to_bytes(), MANIFEST, tags if free else tags[:1])
+def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest, plain: bool) -> str:
+    data, tag = manifest.to_bytes(), f"{commit.sha}-{inputs.key(commit)}"
+    try:
+        return store.put_manifest(data, MANIFEST, (tag, commit.sha) if plain else (tag,))
+    except TagConflictError:
+        # The plain tag went to an image of other inputs in this very moment: then it stays there. Our own must be ours.
+        stored = store.get_manifest(tag)
+        if stored is None or stored.data != data:
+            raise
+        return stored.digest
 
 
 class _Sending:

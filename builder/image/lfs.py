@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import BuilderError, SourceError
 from builder.image.exclude import Excludes
+from builder.model.globs import parse as parse_glob
 from builder.model.tree import Commit, Entry
 from builder.source.repository import Git
 
@@ -19,6 +20,8 @@ PREFIX = "lfs:"
 """Before the sha256 of the content, in place of a blob's oid."""
 
 _CHUNK = 1 << 20
+_LINE = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)+)"|(?P<plain>[^\s#"][^\s]*))\s(?P<attributes>.*)')
+_FILTER = re.compile(r"[-!]?filter(=|\Z)")
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n\Z")
 
 
@@ -32,7 +35,8 @@ class Pointer:
 
 def tracked_files(git: Git, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """The files that the tree's own .gitattributes give to Git LFS."""
-    patterns = [pattern for entry in attribute_files(entries) for pattern in _patterns(entry.path, git.read(entry))]
+    deeper_last = sorted(attribute_files(entries), key=lambda entry: entry.path.count(b"/"))
+    patterns = [pattern for entry in deeper_last for pattern in _patterns(entry.path, git.read(entry))]
     if not patterns:
         return ()
     tracked = Excludes(patterns)  # attributes are matched as ignores are (gitattributes(5))
@@ -61,7 +65,7 @@ def fetch(git: Git, commit: Commit, tracked: Sequence[Entry]) -> dict[bytes, Poi
 def replaced(entry: Entry, fetched: Mapping[bytes, Pointer]) -> Entry:
     """The entry of the content, where the file is a pointer."""
     pointer = fetched.get(entry.path)
-    return replace(entry, oid=PREFIX + pointer.oid) if pointer else entry
+    return entry._replace(oid=PREFIX + pointer.oid) if pointer else entry
 
 
 def stream(git: Git, entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, Iterator[bytes]]]:
@@ -83,15 +87,28 @@ def parse(data: bytes) -> Pointer | None:
 
 
 def _patterns(path: bytes, text: bytes) -> Iterator[str]:
+    """The lines that give files to Git LFS, and (with a `!`) those that take them away again."""
     directory = path[: path.rfind(b"/") + 1].decode("utf-8", "surrogateescape")
-    for line in text.decode("utf-8", "surrogateescape").splitlines():
-        pattern, *attributes = line.split() or [""]
-        if "filter=lfs" not in attributes or pattern.startswith("#"):
+    for line in text.decode("utf-8", "surrogateescape").split("\n"):
+        match = _LINE.match(line)
+        filters = [word for word in match["attributes"].split() if _FILTER.match(word)] if match else []
+        if match is None or not filters:
             continue
-        if not directory:
-            yield pattern
-        else:
-            yield f"/{directory}{pattern.lstrip('/')}" if "/" in pattern else f"/{directory}**/{pattern}"
+        pattern = re.sub(r"\\(.)", r"\1", match["quoted"]) if match["quoted"] else match["plain"]
+        pattern = pattern.replace("[[:space:]]", "[ \t]")  # what `git lfs track` writes for a space
+        if directory:
+            pattern = f"/{directory}{pattern.lstrip('/')}" if "/" in pattern else f"/{directory}**/{pattern}"
+        if _is_pattern(pattern):
+            yield pattern if filters[-1] == "filter=lfs" else f"!{pattern}"
+
+
+def _is_pattern(pattern: str) -> bool:
+    """Not one of the spellings that git reads in surprising ways, of which there are few: such a line is as if it was not there."""
+    try:
+        parse_glob(pattern)
+    except ValueError:
+        return False
+    return not pattern.startswith("!")
 
 
 def _download(git: Git, commit: Commit, paths: Sequence[bytes]) -> None:

@@ -52,8 +52,8 @@ class Shard:
     @property
     def title(self) -> str:
         first, last = self.entries[0].path, self.entries[-1].path
-        common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-        directory = first[: first.rfind(b"/", 0, common + 1) + 1].decode("utf-8", "replace")
+        common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        directory = first[: first.rfind(b"/", 0, common) + 1].decode("utf-8", "replace")
         return f"{directory or './'} ({len(self.entries)} file{'s' if len(self.entries) > 1 else ''})"
 
     def key(self, workdir: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 FILE, EXECUTABLE, SYMLINK, SUBMODULE, DIRECTORY = 0o100644, 0o100755, 0o120000, 0o160000, 0o040000
 
@@ -19,10 +20,10 @@ class Commit:
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of a commit. `path` is git's bytes, relative to the root; `mode` is FILE, EXECUTABLE or SYMLINK.
+class Entry(NamedTuple):
+    """One file of a commit; a named tuple, as there may be 100,000 of them.
 
+    `path` is git's bytes, relative to the root; `mode` is FILE, EXECUTABLE or SYMLINK.
     `home` is empty for the repository itself, else the path of the submodule whose object store holds `oid`.
     """
 
