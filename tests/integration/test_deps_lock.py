@@ -200,7 +200,10 @@ def test_a_hostile_record_takes_nothing_from_this_machine(wheels: Path, tmp_path
         (lambda lock: lock.replace("alpha==1.0", "alpha==9.9"), "cannot be installed"),
     ],
 )
-def test_what_cannot_be_installed_says_why(wheels: Path, spoil: Callable[[str], str], message: str) -> None:
+def test_what_cannot_be_installed_says_why(
+    wheels: Path, spoil: Callable[[str], str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")  # somebody's habit
     store = MemoryStore()
     with pytest.raises(DepsError, match=message) as caught:
         resolve(spoil(make_wheel(wheels, "alpha", "1.0", {"alpha.py": ""})), store)
