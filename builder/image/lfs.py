@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import BuilderError, SourceError
@@ -65,7 +65,7 @@ def fetch(git: Git, commit: Commit, tracked: Sequence[Entry]) -> dict[bytes, Poi
 def replaced(entry: Entry, fetched: Mapping[bytes, Pointer]) -> Entry:
     """The entry of the content, where the file is a pointer."""
     pointer = fetched.get(entry.path)
-    return replace(entry, oid=PREFIX + pointer.oid) if pointer else entry
+    return entry._replace(oid=PREFIX + pointer.oid) if pointer else entry
 
 
 def stream(git: Git, entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, Iterator[bytes]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple, cast
 
 from builder.errors import SourceError
 from builder.model.tree import DIRECTORY, EXECUTABLE, FILE, SUBMODULE, SYMLINK, Entry
@@ -19,11 +20,19 @@ Item = tuple[bytes, int, str]
 """Name, mode, oid: one line of a tree object."""
 
 
+class _Below(NamedTuple):
+    """A subdirectory: its tree, and what its paths begin with."""
+
+    tree: str
+    prefix: bytes
+
+
 class TreeCache:
     """Tree objects that were read before: from one commit to the next nearly all are the same."""
 
     def __init__(self) -> None:
         self._items: dict[str, tuple[Item, ...]] = {}
+        self._directories: dict[tuple[str, bytes], list[list[Entry] | _Below]] = {}
 
     def load(self, reader: ObjectReader, root: str) -> None:
         """Reads whatever is missing below `root`, a level at a time."""
@@ -36,16 +45,32 @@ class TreeCache:
             level = [oid for oid in dict.fromkeys(below) if oid not in seen]
             seen.update(level)
 
-    def flatten(self, root: str) -> Iterator[Entry]:
+    def flatten(self, root: str) -> list[Entry]:
         """Every file below a tree that was loaded, sorted by path (submodules with mode SUBMODULE)."""
-        return self._below(root, b"")
+        found: list[Entry] = []
+        self._collect(root, b"", found)
+        return found
 
-    def _below(self, tree: str, prefix: bytes) -> Iterator[Entry]:
+    def _collect(self, tree: str, prefix: bytes, found: list[Entry]) -> None:
+        for part in self._parts(tree, prefix):
+            if isinstance(part, _Below):
+                self._collect(part.tree, part.prefix, found)
+            else:
+                found.extend(part)
+
+    def _parts(self, tree: str, prefix: bytes) -> list[list[Entry] | _Below]:
+        """A directory's own files, and its subdirectories in their places: kept, as most directories are the same in the next commit."""
+        known = self._directories.get((tree, prefix))
+        if known is not None:
+            return known
+        parts: list[list[Entry] | _Below] = [[]]
         for name, mode, oid in self._items[tree]:
             if mode == DIRECTORY:
-                yield from self._below(oid, prefix + name + b"/")
+                parts += [_Below(oid, prefix + name + b"/"), []]
             else:
-                yield Entry(prefix + name, mode, oid)
+                cast(list[Entry], parts[-1]).append(Entry(prefix + name, mode, oid))
+        self._directories[tree, prefix] = parts
+        return parts
 
 
 def parse_tree(data: bytes, oid: str) -> Iterator[Item]:
