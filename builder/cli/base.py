@@ -108,10 +108,7 @@ def _store_of(text: str, settings: Settings) -> Store:
     """The store that a base's reference begins with. `scratch` is in none: any will do."""
     from builder.image.base import SCRATCH, split_reference
 
-    name = "" if text == SCRATCH else split_reference(text)[0]
-    if name.startswith("oci:"):
-        name = f"oci:{settings.root / name.removeprefix('oci:')}"
-    return wiring.open_store(name, settings)
+    return wiring.open_base_store("" if text == SCRATCH else split_reference(text)[0], settings)
 
 
 def _say_python(version: str, where: str, settings: Settings) -> None:

@@ -105,7 +105,7 @@ class Maker:
             raise UsageError("--with-base only goes with --to oci:DIR: other stores always hold the base")
         for image in images:
             if missing := self.store.missing_blobs(image.manifest):
-                base = wiring.open_store(pinned(self.image_settings(image.commit).base)[0], self.settings)
+                base = wiring.open_base_store(pinned(self.image_settings(image.commit).base)[0], self.settings)
                 copy_blobs(missing, base, self.store, progress())
             yield image
 

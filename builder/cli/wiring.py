@@ -71,6 +71,13 @@ def _registry(text: str, settings: Settings) -> Store:
     return RegistryStore(Repository.parse(text), pull_name=pull, insecure=settings.store.insecure)
 
 
+def open_base_store(text: str, settings: Settings) -> Store:
+    """The store that a base's name in the settings begins with: a relative `oci:DIR` starts from the settings' root."""
+    if text.startswith("oci:"):
+        return _layout(text, settings.root)
+    return open_store(text, settings)
+
+
 def workshop(store: Store, to: str, settings: Settings) -> Workshop:
     """Where images for `store` are made; `to` is how the command line named it, empty for the settings' own."""
     from builder.cache import Cache, cache_root
@@ -82,4 +89,4 @@ def workshop(store: Store, to: str, settings: Settings) -> Workshop:
     root = cache_root(os.environ)
     place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
     artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"))
-    return Workshop(store, artifacts, Cache(root / "blobs"), lambda text: open_store(text, settings), place, progress())
+    return Workshop(store, artifacts, Cache(root / "blobs"), lambda text: open_base_store(text, settings), place, progress())

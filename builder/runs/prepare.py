@@ -12,6 +12,7 @@ from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
 from builder.model.run import Place, Request
 from builder.model.tree import Commit
+from builder.own_folder import NAME, make_own_folder
 from builder.settings import FlowSettings, Settings
 
 EVALS = "evals"
@@ -49,14 +50,10 @@ class Directories:
             raise BuilderError(
                 f"[data] root is {root}: runs on this machine write to a directory only", "set BUILDER_DATA_ROOT=.builder/data"
             )
-        return cls(settings.root / ".builder", settings.root / Path(root).expanduser() / "ledger")
+        return cls(settings.root / NAME, settings.root / Path(root).expanduser() / "ledger")
 
     def make(self) -> None:
-        """`.builder` ignores itself."""
-        self.state.mkdir(parents=True, exist_ok=True)
-        ignore = self.state / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        make_own_folder(self.state)
 
 
 def choose_flow(name: str, settings: Settings) -> FlowSettings:

@@ -24,6 +24,7 @@ from builder.errors import BlobUnknownError, IntegrityError, StoreError, TagConf
 from builder.model.annotations import KIND
 from builder.model.index import is_index, manifest_type
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest, sha256
+from builder.own_folder import make_own_folder
 from builder.stores.interface import OpenBlob
 from builder.stores.layout_index import Index
 
@@ -179,7 +180,7 @@ class LayoutStore:
         try:
             if not marker.exists() and self.directory.is_dir() and _foreign(self.directory):
                 raise StoreError(f"{self.directory} is not an OCI layout and not empty", "name a new directory: --to oci:DIR")
-            self._blobs.mkdir(parents=True, exist_ok=True)
+            make_own_folder(self._blobs)
             self._aside.mkdir(exist_ok=True)
             _remove_stale(self._aside)
         except OSError as error:
