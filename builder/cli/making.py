@@ -5,14 +5,14 @@ Often there is nothing to make, so what makes images is only imported when it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
-from builder.errors import UsageError
+from builder.errors import BlobUnknownError, UsageError
 from builder.image.report import existing_image, settings_key
 from builder.model.annotations import SETTINGS
 from builder.model.image import BuiltImage
@@ -44,6 +44,7 @@ class Maker:
         self._dry_run = dry_run
         self._to = to
         self._workshop: Workshop | None = None
+        self._said: set[str] = set()
 
     @property
     def workshop(self) -> Workshop:
@@ -116,17 +117,30 @@ class Maker:
         if self._refresh and (found := existing_image(self.store, commit, f"{commit.sha}-{inputs.key(commit)}")):
             return found
         plain = not self._refresh or self.store.get_manifest(commit.sha) is None
-        return build_image(self.git, self.store, commit, inputs, nearest, plain=plain)
+        try:
+            return build_image(self.git, self.store, commit, inputs, nearest, plain=plain)
+        except BlobUnknownError:
+            # This machine remembers dependencies or tool layers that are gone from the store: look again, and make them again.
+            self._workshop = replace(self.workshop, artifacts=self.workshop.artifacts.doubting())
+            return build_image(self.git, self.store, commit, self._inputs(commit, settings), plain=plain)
 
     def _inputs(self, commit: Commit, settings: ImageSettings) -> Inputs:
         from builder.image.prepare import foresee, prepare
+        from builder.image.tool import without_tool
 
-        if not self._dry_run:
-            return prepare(self.workshop, self.git, commit, settings)
-        inputs, missing = foresee(self.workshop, self.git, commit, settings)
-        if missing:
-            output.note(f"{missing}; they are not in this plan")
+        if self._dry_run:
+            inputs, missing = foresee(self.workshop, self.git, commit, settings)
+            for what in missing:
+                self._say_once(f"{what} would be made first; not in this plan", output.note)
+        else:
+            inputs = prepare(self.workshop, self.git, commit, settings)
+        self._say_once(without_tool(settings, inputs.base) or "", output.warn)
         return inputs
+
+    def _say_once(self, text: str, say: Callable[[str], None]) -> None:
+        if text and text not in self._said:
+            self._said.add(text)
+            say(text)
 
     def _say_if_other(self, found: BuiltImage, settings: ImageSettings) -> None:
         made_with = found.manifest.annotations.get(SETTINGS)

@@ -48,13 +48,15 @@ def prepare(workshop: Workshop, git: Git, commit: Commit, settings: ImageSetting
     return _inputs(settings, base, deps, tool.resolve_tool(settings, base, workshop.artifacts, progress=workshop.progress))
 
 
-def foresee(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> tuple[Inputs, str]:
-    """As `prepare`, but makes nothing: dependencies that are nowhere yet are left out, and the text says what they are."""
+def foresee(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> tuple[Inputs, list[str]]:
+    """As `prepare`, but makes nothing: what is nowhere yet is left out, and named."""
     base = find_base(workshop, settings)
     recipe = dependencies.plan_deps(settings, commit_files(git, commit), base)
     deps = dependencies.lookup(recipe, workshop.artifacts) if recipe else None
-    missing = f"dependencies {recipe.tag} would be built first" if recipe and not deps else ""
-    return _inputs(settings, base, deps, tool.find_tool(settings, base, workshop.artifacts)), missing
+    tools = tool.find_tool(settings, base, workshop.artifacts)
+    missing = [f"the dependencies {recipe.tag}"] if recipe and not deps else []
+    missing += ["this tool's layers"] if not tools and tool.without_tool(settings, base) is None else []
+    return _inputs(settings, base, deps, tools), missing
 
 
 def find_base(workshop: Workshop, settings: ImageSettings) -> Base:
