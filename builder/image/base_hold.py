@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import BinaryIO
 
@@ -11,28 +11,36 @@ from builder.image.base import Base, pinned, require_base
 from builder.model.oci import Descriptor
 from builder.stores.interface import Store
 
+_AT_ONCE = 8
 
-def hold_base(store: Store, base: Base) -> None:
-    """Sees to it that the store holds the base's layers: mounts them when they are in the same registry.
+
+def hold_base(store: Store, base: Base) -> frozenset[str]:
+    """Sees to it that the store holds the base's layers: mounts them when they are in the same registry. Returns what was mounted.
 
     Raises StoreError with its size and the command that brings it otherwise.
     """
     if store.sparse or not base.layers or store.get_manifest(base.digest) is not None:
-        return
+        return frozenset()
     theirs = pinned(base.reference)[0].partition("/")
-    if theirs[0] == store.name.partition("/")[0]:
-        _mount(store, base, theirs[2])
+    mounted = _mount(store, base, theirs[2]) if theirs[0] == store.name.partition("/")[0] else frozenset()
     require_base(base, store)
+    return mounted
 
 
 class _NotMountedError(StoreError):
     """The registry wants the bytes: it refused to mount."""
 
 
-def _mount(store: Store, base: Base, repository: str) -> None:
-    with suppress(_NotMountedError):
-        for layer in base.layers:
+def _mount(store: Store, base: Base, repository: str) -> frozenset[str]:
+    def mount(layer: Descriptor) -> str:
+        try:
             store.put_blob(layer, partial(_not_here, layer), mount_from=repository)
+        except _NotMountedError:
+            return ""
+        return layer.digest
+
+    with ThreadPoolExecutor(_AT_ONCE, "mount") as pool:
+        return frozenset(digest for digest in pool.map(mount, base.layers) if digest)
 
 
 def _not_here(layer: Descriptor) -> BinaryIO:

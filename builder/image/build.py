@@ -80,8 +80,8 @@ def build_image(
 
 
 def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None, plain: bool) -> BuiltImage:
-    if not ancestor or ancestor.manifest.annotations.get(BASE_DIGEST, "") != inputs.base.digest:
-        hold_base(store, inputs.base)
+    same_base = ancestor is not None and ancestor.manifest.annotations.get(BASE_DIGEST, "") == inputs.base.digest
+    mounted = frozenset[str]() if same_base else hold_base(store, inputs.base)
     known = ancestor.known if ancestor else code.Known()
     tree = code.code_tree(git, commit, inputs.settings, known)
     shards = split_tree(tree.entries, dict(tree.large), choose_budget(inputs.base.layers, inputs.below))
@@ -103,7 +103,7 @@ def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Anc
         sent = sending.finish()
     digest = _publish(store, commit, inputs, manifest, plain)
     pointers = tuple(entry.path.decode("utf-8", "replace") for entry in tree.pointers)
-    return replace(new_image(store, commit, digest, manifest, sent), pointers=pointers)
+    return replace(new_image(store, commit, digest, manifest, sent, mounted), pointers=pointers)
 
 
 def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest, plain: bool) -> str:

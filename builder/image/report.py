@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 
 from builder.model.annotations import KIND, TITLE
@@ -26,11 +26,12 @@ def existing_image(store: Store, commit: Commit, tag: str) -> BuiltImage | None:
     return BuiltImage(commit, reference, stored.digest, layers, 0, size, manifest, existed=True, requests=store.requests - asked)
 
 
-def new_image(store: Store, commit: Commit, digest: str, manifest: Manifest, sent: Iterable[str]) -> BuiltImage:
-    """`sent`: digests of the blobs that went to the store."""
+def new_image(store: Store, commit: Commit, digest: str, manifest: Manifest, sent: Collection[str], mounted: Collection[str]) -> BuiltImage:
+    """`sent`: digests of the blobs that went to the store; `mounted`: of those that the registry took over from another repository."""
     blobs = {blob.digest: blob.size for blob in (*manifest.layers, manifest.config)}
     new = {digest: blobs[digest] for digest in sent if digest in blobs}
-    layers = layer_reports(manifest, lambda layer: "uploaded" if layer.digest in new else "reused")
+    states = {**dict.fromkeys(mounted, "mounted"), **dict.fromkeys(new, "uploaded")}
+    layers = layer_reports(manifest, lambda layer: states.get(layer.digest, "reused"))
     size = sum(new.values())
     return BuiltImage(commit, store.reference(digest), digest, layers, size, total_size(manifest) - size, manifest)
 

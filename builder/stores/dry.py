@@ -13,6 +13,7 @@ class DryRun:
 
     def __init__(self, inside: Store) -> None:
         self._inside = inside
+        self._taken: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -36,13 +37,15 @@ class DryRun:
         return sha256(data)
 
     def has_blob(self, digest: str) -> bool:
-        return self._inside.has_blob(digest)
+        return digest in self._taken or self._inside.has_blob(digest)
 
     def open_blob(self, digest: str) -> Iterator[bytes]:
         return self._inside.open_blob(digest)
 
-    def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:  # noqa: ARG002
-        return not self._inside.has_blob(blob.digest)
+    def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:  # noqa: ARG002 - nothing is read
+        there = self.has_blob(blob.digest)
+        self._taken.add(blob.digest)
+        return not there and not mount_from
 
     def list_tags(self) -> tuple[str, ...]:
         return self._inside.list_tags()
