@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import socket
 from collections import Counter
 from collections.abc import Mapping
@@ -88,6 +89,7 @@ def connects(family: int, address: str | tuple[str, int]) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored, and tests send it
     config.stash[MISSING] = Counter()
     config.stash[PLACES] = service_places(os.environ)
     for name in ("containerd", "buildkit", "base", "skopeo"):
