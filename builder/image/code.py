@@ -13,11 +13,12 @@ from builder.image.exclude import Excludes
 from builder.image.layers import LayerFile
 from builder.image.shards import LARGE
 from builder.model.oci import canonical_json, sha256
-from builder.model.tree import Commit, Entry
+from builder.model.tree import SYMLINK, Commit, Entry
 from builder.settings import ImageSettings
 from builder.source.repository import Git
 
 _OID_DIGITS = 16
+_NAME_MAX, _PATH_MAX = 255, 4095  # Linux, limits.h: the larger one counts a final zero byte
 _CLASSES = string.ascii_letters
 _SMALLEST_CLASS = LARGE.bit_length()
 
@@ -53,12 +54,22 @@ def select_files(git: Git, commit: Commit, settings: ImageSettings) -> tuple[Ent
     entries = git.entries(commit, submodules=settings.submodules == "include")
     if excludes:
         entries = tuple(entry for entry in entries if not excludes.file(entry.path))
-    whiteout = next((entry.path for entry in entries if b"/.wh." in b"/" + entry.path), None)
-    if whiteout is not None:
-        path = whiteout.decode("utf-8", "replace")
-        hint = f'rename it, or leave it out: exclude = ["/{path}"] in [image]'
-        raise SourceError(f"{path}: in an image a name that starts with .wh. deletes a file", hint)
+    for entry in entries:
+        if b".wh." in entry.path or len(entry.path) > _NAME_MAX:
+            _check_name(entry.path)
     return entries
+
+
+def _check_name(path: bytes) -> None:
+    parts = path.split(b"/")
+    if any(part.startswith(b".wh.") for part in parts):
+        what = "in an image a name that starts with .wh. deletes a file"
+    elif max(map(len, parts)) > _NAME_MAX or len(path) > _PATH_MAX:
+        what = f"no file system takes a name over {_NAME_MAX} bytes, or a path over {_PATH_MAX}"
+    else:
+        return
+    name = path.decode("utf-8", "replace")
+    raise SourceError(f"{name}: {what}", f'rename it, or leave it out: exclude = ["/{name}"] in [image]')
 
 
 def code_tree(git: Git, commit: Commit, settings: ImageSettings, known: Known) -> CodeTree:
@@ -85,7 +96,17 @@ def layer_files(git: Git, workdir: str, entries: Sequence[Entry]) -> Iterator[La
     for is_lfs, run in groupby(entries, key=lambda entry: entry.oid.startswith(lfs.PREFIX)):
         group = list(run)
         for entry, size, chunks in lfs.stream(git, group) if is_lfs else git.stream(group):
-            yield LayerFile(prefix + entry.path, entry.mode, size, lambda chunks=chunks: chunks)  # type: ignore[misc]
+            content = _target(entry, size, chunks) if entry.mode == SYMLINK else chunks
+            yield LayerFile(prefix + entry.path, entry.mode, size, lambda content=content: content)  # type: ignore[misc]
+
+
+def _target(entry: Entry, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Where a symlink points. Raises SourceError on what no symlink can hold."""
+    target = b"".join(chunks) if size <= _PATH_MAX else b""
+    if not target or b"\0" in target:
+        name = entry.path.decode("utf-8", "replace")
+        raise SourceError(f"{name}: a symlink to nowhere: its target is empty, holds a zero byte, or is longer than {_PATH_MAX} bytes")
+    return iter((target,))
 
 
 def write_large(large: Mapping[str, int]) -> str:

@@ -41,9 +41,19 @@ class BlobStream:
     chunks: Iterator[bytes]
 
 
+_ELSEWHERE = frozenset(
+    """GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_PREFIX
+    GIT_GRAFT_FILE GIT_SHALLOW_FILE GIT_REPLACE_REF_BASE""".split()  # noqa: SIM905 - a list is eleven lines
+)
+"""Git sets these for its hooks: they would choose another repository than the directory that was asked for."""
+
+
 def git_environment() -> dict[str, str]:
-    """What every git started here sees: no locks for looking, no replaced objects (they would falsify a commit), plain English."""
-    return {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    """What every git started here sees: the directory alone says which repository it is, no locks for looking, no replaced objects
+    (they would falsify a commit), plain English.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
 class ObjectReader:

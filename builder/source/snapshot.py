@@ -5,7 +5,6 @@ The commit is a pure function of HEAD and the files (fixed identity, HEAD's date
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -139,4 +138,4 @@ def _index_path(git: Git) -> Path:
 
 
 def _git(git: Git, argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    return process.run(["git", *argv], cwd=git.top, env={**os.environ, **git_environment(), **environment}).text.strip()
+    return process.run(["git", *argv], cwd=git.top, env={**git_environment(), **environment}).text.strip()
