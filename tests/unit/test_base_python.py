@@ -137,7 +137,9 @@ def test_a_zstd_layer_is_skipped_and_named(store: LayoutStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"not gzip at all", gzip.compress(tar({"x": bytes(range(256)) * 99}))[:-30], gzip.compress(b"not a tar" * 500)]
+    "damage",
+    [b"", b"not gzip at all", gzip.compress(tar({"x": bytes(range(256)) * 99}))[:-30], gzip.compress(b"not a tar" * 500)],
+    ids=["empty", "no gzip", "cut short", "no tar"],
 )
 def test_a_damaged_layer_is_named(store: LayoutStore, damage: bytes) -> None:
     layer = put(store, damage)
