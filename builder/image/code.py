@@ -44,8 +44,8 @@ class Known:
 
 
 def rules(settings: ImageSettings) -> str:
-    """16 hex digits of what decides which files of a tree an image holds."""
-    return sha256(canonical_json([list(settings.exclude), settings.lfs, settings.submodules]))[7:23]
+    """16 hex digits of what decides which files of a tree an image holds, and which of them are large."""
+    return sha256(canonical_json([list(settings.exclude), settings.lfs, settings.submodules, LARGE]))[7:23]
 
 
 def select_files(git: Git, commit: Commit, settings: ImageSettings) -> tuple[Entry, ...]:
