@@ -1,14 +1,19 @@
-"""A repository in the shape of a large ML team's: about 100 MB and 4,000 files, sizes log-normal, each commit changing a few files in one place."""
+"""A repository in the shape of a large ML team's: about 100 MB and 4,000 files, sizes log-normal, changes in one place."""
 
 from __future__ import annotations
 
 import random
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = ("core", "data", "models", "training", "evals", "serving", "tools", "agents", "tokenizers", "losses")
-WORDS = tuple(f"{a}_{b}" for a in ("loss", "batch", "token", "grad", "layer", "cache", "shard", "rank") for b in ("size", "rate", "norm", "mask", "id"))
+WORDS = tuple(
+    f"{a}_{b}"
+    for a in ("loss", "batch", "token", "grad", "layer", "cache", "shard", "rank")
+    for b in ("size", "rate", "norm", "mask", "id")
+)
 
 
 def generate(directory: Path, files: int = 4000, megabytes: int = 100, commits: int = 120, seed: int = 7) -> Path:
@@ -69,10 +74,16 @@ def _history(source: random.Random, paths: list[str], sizes: list[int], commits:
 
 
 def _commit(number: int, subject: str, files: dict[str, bytes]) -> bytes:
-    head = f"commit refs/heads/main\ncommitter Ann <ann@example.com> {1_700_000_000 + 3600 * number} +0000\ndata {len(subject)}\n{subject}\n"
+    head = (
+        f"commit refs/heads/main\ncommitter Ann <ann@example.com> {1_700_000_000 + 3600 * number} +0000\ndata {len(subject)}\n{subject}\n"
+    )
     changes = [b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data) for path, data in files.items()]
     return head.encode() + b"".join(changes) + b"\n"
 
 
 def _git(directory: Path, *argv: str, stdin: bytes = b"") -> None:
     subprocess.run(["git", "-C", str(directory), *argv], input=stdin, check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]))
