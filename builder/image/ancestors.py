@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
-from builder.errors import BuilderError
 from builder.image import code
 from builder.image.code import Known
 from builder.model.annotations import LARGE, RULES, SHARD
@@ -51,19 +50,11 @@ def as_ancestor(git: Git, commit: Commit, manifest: Manifest, settings: ImageSet
 
 
 def _batches(git: Git, commit: Commit) -> Iterator[list[Commit]]:
-    parents = [parent for sha in commit.parents[:2] if (parent := _have(git, sha))]
-    if parents:
+    if parents := git.parents(commit):
         yield parents
     further = islice(git.ancestors(commit), 1, _FARTHEST)
     while batch := list(islice(further, _AT_ONCE)):
         yield batch
-
-
-def _have(git: Git, sha: str) -> Commit | None:
-    try:
-        return git.commit(sha)
-    except BuilderError:  # a shallow clone ends here
-        return None
 
 
 def _fetch(store: Store, commits: list[Commit]) -> list[StoredManifest | None]:

@@ -29,26 +29,31 @@ def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = 
 
     With `since` commits in between that have an image are left out. A shallow clone is deepened once.
     """
-    first_parents = _line(git, commit)
     found: list[Commit] = []
-    for batch in _batches(islice(first_parents, LIMIT)):
-        for candidate, has_image in zip(batch, _have_image(store, batch), strict=True):
+    last, looked = commit, 0
+    for batch in _first_parents(git, commit):
+        candidates = batch[: LIMIT - looked]
+        for candidate, has_image in zip(candidates, _have_image(store, candidates), strict=True):
             if since and candidate.sha == since.sha:
                 return Missing(tuple(reversed(found)), f"since {since.sha[:12]}")
             if has_image and not since:
                 return Missing(tuple(reversed(found)), f"{candidate.sha[:12]} has its image")
             if not has_image:
                 found.append(candidate)
-    return Missing(tuple(reversed(found)), _end(git, next(first_parents, None), commit))
+        last, looked = candidates[-1], looked + len(candidates)
+        if looked == LIMIT:
+            break
+    return Missing(tuple(reversed(found)), _end(last, looked))
 
 
-def _line(git: Git, commit: Commit) -> Iterator[Commit]:
-    """First parents from `commit` on; where a shallow clone ends, the remote is asked for more, once."""
+def _first_parents(git: Git, commit: Commit) -> Iterator[list[Commit]]:
+    """From `commit` on, some at a time. Where a shallow clone ends, and no earlier, the remote is asked for more, once."""
     last = commit
-    for last in chain([commit], git.ancestors(commit)):
-        yield last
+    for batch in _batches(chain([commit], git.ancestors(commit))):
+        yield batch
+        last = batch[-1]
     if git.shallow and last.parents and _deepen(git):
-        yield from git.ancestors(last)
+        yield from _batches(git.ancestors(last))
 
 
 def _deepen(git: Git) -> bool:
@@ -72,13 +77,9 @@ def _have_image(store: Store, commits: Sequence[Commit]) -> list[bool]:
         return list(pool.map(lambda commit: store.get_manifest(commit.sha) is not None, commits))
 
 
-def _end(git: Git, further: Commit | None, commit: Commit) -> str:
-    if further:
+def _end(last: Commit, looked: int) -> str:
+    if not last.parents:
+        return "the first commit"
+    if looked == LIMIT:
         return f"the limit of {LIMIT} commits"
-    if git.shallow and not _reaches_root(git, commit):
-        return "the end of this shallow clone, which could not be deepened"
-    return "the first commit"
-
-
-def _reaches_root(git: Git, commit: Commit) -> bool:
-    return not list(chain([commit], git.ancestors(commit)))[-1].parents
+    return "the end of this shallow clone, which could not be deepened"

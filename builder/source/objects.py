@@ -158,6 +158,10 @@ class ReaderPool:
         self._idle: list[ObjectReader] = []
         self._lock = threading.Lock()
 
+    def warm(self) -> None:
+        """Starts the first reader, which then gets ready while the caller does something else."""
+        self._idle.append(ObjectReader(self._git_dir))
+
     @contextmanager
     def reader(self) -> Iterator[ObjectReader]:
         with self._lock:

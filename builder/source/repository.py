@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -51,7 +51,9 @@ class Git:
         if form != "sha1":
             raise SourceError(f"{start}: repositories with {form} object names are not supported yet", "use one with sha1 names")
         top = Path(lines[len(asked) - 1]) if done.returncode == 0 and len(lines) == len(asked) else None
-        return cls(Path(common), top, shallow=shallow == "true", worktree_dir=Path(own))
+        git = cls(Path(common), top, shallow=shallow == "true", worktree_dir=Path(own))
+        git._pool.warm()
+        return git
 
     def __enter__(self) -> Git:
         return self
@@ -92,13 +94,20 @@ class Git:
         """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
         return self._commits.get(sha) or self.resolve(sha)
 
+    def parents(self, commit: Commit, most: int = 2) -> list[Commit]:
+        """The first of its parents, those that this clone has. Where a shallow clone ends there are none."""
+        if self.shallow and commit.sha in self._shallow_ends():
+            return []  # only looking would make git fetch it, with all of its history, if the clone is partial too
+        found = []
+        for sha in commit.parents[:most]:
+            with suppress(RevisionError):
+                found.append(self.commit(sha))
+        return found
+
     def ancestors(self, commit: Commit) -> Iterator[Commit]:
         """First parents from the nearest on, as far as this clone reaches."""
-        while commit.parents:
-            try:
-                commit = self.commit(commit.parents[0])
-            except RevisionError:
-                return
+        while parents := self.parents(commit, 1):
+            commit = parents[0]
             yield commit
 
     def entries(self, commit: Commit, *, submodules: bool = False) -> tuple[Entry, ...]:
@@ -155,6 +164,13 @@ class Git:
         if missing:
             partial.fetch_objects(self.git_dir, sorted(missing))
         return len(missing)
+
+    def _shallow_ends(self) -> list[str]:
+        """Read anew each time: a fetch may have deepened the clone."""
+        try:
+            return (self.git_dir / "shallow").read_text().split()
+        except FileNotFoundError:
+            return []
 
     def _remember(self, found: GitObject) -> Commit:
         commit = parse_commit(found)

@@ -25,7 +25,7 @@ BIG = 10_000_000
 _SECRETS = re.compile(
     r"(\.env(\..+)?|\.netrc|_netrc|\.pypirc|\.npmrc|\.pgpass|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|.*\.(pem|key|p12|pfx|jks|keystore)"
     r"|credentials(\..+)?|.*(service.?account|client_secret).*\.json|kubeconfig|.*\.kubeconfig|\.dockerconfigjson|secrets?\.(json|ya?ml|toml|env))\Z",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
 _HARMLESS = re.compile(r".*\.(example|sample|template|dist|pub)\Z", re.IGNORECASE)
 _IDENTITY = {
@@ -121,7 +121,7 @@ def _write_tree(git: Git) -> str:
     with tempfile.TemporaryDirectory(prefix="builder-index-") as aside:
         index, real = Path(aside) / "index", _index_path(git)
         if real.exists():
-            shutil.copyfile(real, index)
+            shutil.copy2(real, index)  # with its time: git looks again at files that are as new as the index
         environment = {"GIT_INDEX_FILE": str(index)}
         _git(git, ["add", "--all", "--", "."], environment)
         return _git(git, ["write-tree"], environment)
@@ -129,7 +129,18 @@ def _write_tree(git: Git) -> str:
 
 def _commit_tree(git: Git, tree: str, head: Commit) -> str:
     dates = {f"GIT_{who}_DATE": f"{head.date} +0000" for who in ("AUTHOR", "COMMITTER")}
-    argv = ["-c", "commit.gpgSign=false", "commit-tree", tree, "-p", head.sha, "-m", f"Working tree on {head.sha[:12]}"]
+    argv = [
+        "-c",
+        "commit.gpgSign=false",
+        "-c",
+        "i18n.commitEncoding=UTF-8",
+        "commit-tree",
+        tree,
+        "-p",
+        head.sha,
+        "-m",
+        f"Working tree on {head.sha[:12]}",
+    ]
     return _git(git, argv, {**_IDENTITY, **dates})
 
 

@@ -1,0 +1,120 @@
+"""Which commits have no image yet: in which order, how far back, and what a shallow clone does about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.image import missing
+from builder.image.missing import Missing, find_missing
+from builder.source.repository import Git
+from tests.fixtures.images import build
+from tests.fixtures.memory_store import MemoryStore
+from tests.fixtures.repositories import Repository, an_empty_repository, at_nobodys_home, clone  # noqa: F401
+
+
+def find(directory: Path, store: MemoryStore, since: str = "", revision: str = "HEAD") -> Missing:
+    with Git.open(directory) as git:
+        return find_missing(git, store, git.resolve(revision), git.resolve(since) if since else None)
+
+
+def names(found: Missing) -> list[str]:
+    return [commit.sha for commit in found.commits]
+
+
+@pytest.fixture
+def commits(repository: Repository) -> list[str]:
+    return repository.history(*({"a": b"%d" % number} for number in range(12)))
+
+
+def test_all_of_them_oldest_first(repository: Repository, commits: list[str]) -> None:
+    found = find(repository.directory, MemoryStore())
+    assert (names(found), found.stopped) == (commits, "the first commit")
+
+
+@pytest.mark.parametrize("newest", [0, 5, 10, 11])
+def test_back_to_the_newest_that_has_one(repository: Repository, commits: list[str], newest: int) -> None:
+    store = MemoryStore()
+    for number in {newest, max(0, newest - 3)}:
+        build(repository.directory, store, commits[number])
+    found = find(repository.directory, store)
+    assert names(found) == commits[newest + 1 :]
+    assert found.stopped == f"{commits[newest][:12]} has its image"
+
+
+def test_since_fills_gaps_and_leaves_itself_out(repository: Repository, commits: list[str]) -> None:
+    store = MemoryStore()
+    for number in (4, 8):
+        build(repository.directory, store, commits[number])
+    found = find(repository.directory, store, since=commits[2])
+    assert names(found) == [commits[number] for number in (3, 5, 6, 7, 9, 10, 11)]
+    assert found.stopped == f"since {commits[2][:12]}"
+
+
+def test_since_itself_is_nothing(repository: Repository, commits: list[str]) -> None:
+    assert names(find(repository.directory, MemoryStore(), since="HEAD")) == []
+
+
+def test_from_a_revision_on(repository: Repository, commits: list[str]) -> None:
+    assert names(find(repository.directory, MemoryStore(), revision="main~9")) == commits[:3]
+
+
+@pytest.mark.parametrize(("limit", "stopped"), [(5, "the limit of 5 commits"), (11, "the limit of 11 commits"), (12, "the first commit")])
+def test_the_limit(repository: Repository, commits: list[str], monkeypatch: pytest.MonkeyPatch, limit: int, stopped: str) -> None:
+    monkeypatch.setattr(missing, "LIMIT", limit)
+    found = find(repository.directory, MemoryStore())
+    assert (names(found), found.stopped) == (commits[-limit:], stopped)
+
+
+def test_the_limit_is_what_help_says() -> None:
+    assert missing.LIMIT == 200
+
+
+def test_first_parents_only(repository: Repository) -> None:
+    (base,) = repository.history({"a": b"1"})
+    repository.git("branch", "side", base)
+    repository.history({"s": b"1"}, {"s": b"2"}, branch="side")
+    (left,) = repository.history({"b": b"2"})
+    merge = repository.commit_tree(repository.text("rev-parse", "main^{tree}"), left, "side")
+    assert names(find(repository.directory, MemoryStore())) == [base, left, merge]
+
+
+# --- shallow clones -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [("--depth=2",), ("--depth=2", "--filter=blob:none"), ("--depth=2", "--bare")])
+def test_a_shallow_clone_is_deepened(repository: Repository, commits: list[str], tmp_path: Path, options: tuple[str, ...]) -> None:
+    poor = clone(repository, tmp_path / "poor", *options)
+    found = find(poor.directory, MemoryStore())
+    assert (names(found), found.stopped) == (commits, "the first commit")
+
+
+def test_it_is_not_deepened_when_an_image_is_nearer(repository: Repository, commits: list[str], tmp_path: Path) -> None:
+    poor, store = clone(repository, tmp_path / "poor", "--depth=3"), MemoryStore()
+    build(repository.directory, store, commits[-2])
+    assert names(find(poor.directory, store)) == commits[-1:]
+    assert poor.text("rev-list", "--count", "HEAD") == "3"
+
+
+def test_one_that_cannot_be_deepened_says_where_it_stopped(repository: Repository, commits: list[str], tmp_path: Path) -> None:
+    poor = clone(repository, tmp_path / "poor", "--depth=3")
+    poor.git("remote", "remove", "origin")
+    found = find(poor.directory, MemoryStore())
+    assert names(found) == commits[-3:]
+    assert found.stopped == "the end of this shallow clone, which could not be deepened"
+
+
+def test_deepening_that_is_not_enough_says_so(
+    repository: Repository, commits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missing, "LIMIT", 6)
+    poor = clone(repository, tmp_path / "poor", "--depth=2")
+    found = find(poor.directory, MemoryStore())
+    assert (names(found), found.stopped) == (commits[-6:], "the limit of 6 commits")
+
+
+def test_since_in_the_shallow_part_asks_for_nothing(repository: Repository, commits: list[str], tmp_path: Path) -> None:
+    poor = clone(repository, tmp_path / "poor", "--depth=4")
+    assert names(find(poor.directory, MemoryStore(), since=commits[-3])) == commits[-2:]
+    assert poor.text("rev-list", "--count", "HEAD") == "4"
