@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from builder.image.ancestors import Ancestor
     from builder.image.build import Inputs
     from builder.image.prepare import Workshop
+    from builder.stores.layout import LayoutStore
 
 
 class Maker:
@@ -78,6 +79,10 @@ class Maker:
 
     def make(self, commit: Commit) -> BuiltImage:
         """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
+        asked = self.store.requests
+        return replace(self._find_or_make(commit), requests=self.store.requests - asked)
+
+    def _find_or_make(self, commit: Commit) -> BuiltImage:
         settings = self.image_settings(commit)
         if not self._refresh and (found := existing_image(self.store, commit, commit.sha)):
             self._say_if_other(found, settings)
@@ -95,19 +100,25 @@ class Maker:
             output.warn(warning)
         return settings
 
+    def layout(self) -> LayoutStore:
+        """The store, where `--with-base` can be. Raises UsageError for any other."""
+        from builder.stores.layout import LayoutStore
+
+        if not isinstance(self.store, LayoutStore):
+            raise UsageError("--with-base only goes with --to oci:DIR: other stores always hold the base")
+        return self.store
+
     def with_bases(self, images: Iterable[BuiltImage]) -> Iterator[BuiltImage]:
         """Copies the base of each image into the layout."""
         from builder.cli.progress import progress
         from builder.image.base import pinned
         from builder.image.base_mirror import copy_blobs
-        from builder.stores.layout import LayoutStore
 
-        if not isinstance(self.store, LayoutStore):
-            raise UsageError("--with-base only goes with --to oci:DIR: other stores always hold the base")
+        store = self.layout()
         for image in images:
-            if missing := self.store.missing_blobs(image.manifest):
+            if missing := store.missing_blobs(image.manifest):
                 base = wiring.open_base_store(pinned(self.image_settings(image.commit).base)[0], self.settings)
-                copy_blobs(missing, base, self.store, progress())
+                copy_blobs(missing, base, store, progress())
             yield image
 
     def _make_new(self, commit: Commit, settings: ImageSettings, nearest: Ancestor | None = None) -> BuiltImage:
