@@ -50,9 +50,13 @@ def command(
     digest per commit on stdout; everything else goes to stderr.
     """
     _check(dirty=dirty, include=include, missing=missing, since=since, revision=revision)
+    if with_base and dry_run:
+        raise UsageError("--with-base copies and --dry-run writes nothing: one of them")
     from builder.cli.making import making
 
     with making(repo, to, base, refresh=refresh, dry_run=dry_run) as maker:
+        if with_base:
+            maker.layout()  # before anything is made
         if missing:
             built: Iterable[BuiltImage] = maker.missing(revision or "HEAD", since)
         elif dirty:

@@ -164,10 +164,10 @@ def making(repo: Path | None, to: str = "", base: str = "", *, refresh: bool = F
     """Opens the repository around `repo` (the working directory when None) and the store."""
     start = (repo or Path.cwd()).absolute()
     settings = wiring.load_settings(start)
-    store = wiring.open_store(to, settings)
-    if dry_run:
-        from builder.stores.dry import DryRun
-
-        store = DryRun(store)
     with Git.open(start) as git:
+        store = wiring.open_store(to, settings)
+        if dry_run:
+            from builder.stores.dry import DryRun
+
+            store = DryRun(store)
         yield Maker(git, settings, store, to, base=base, refresh=refresh, dry_run=dry_run)

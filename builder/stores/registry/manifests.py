@@ -39,7 +39,7 @@ def get(client: Client, ref: str) -> StoredManifest | None:
 def put(client: Client, data: bytes, media_type: str, tags: tuple[str, ...]) -> str:
     """Each tag: one HEAD, then one PUT unless it names the digest already. All free tags are set before a conflict is raised."""
     digest = sha256(data)
-    named = {tag: tag_digest(client, tag) for tag in tags}
+    named = _look_up(client, tags)
     taken = {tag: now for tag, now in named.items() if now not in ("", digest)}
     free = [tag for tag, now in named.items() if not now]
     for ref in free or ([] if digest in named.values() else [digest]):
@@ -49,6 +49,16 @@ def put(client: Client, data: bytes, media_type: str, tags: tuple[str, ...]) -> 
         said = ", ".join(f"{tag} names {now}" for tag, now in taken.items())
         raise TagConflictError(f"{client.repository}: {said}, not {digest}", "a tag is never overwritten: name the image by its digest")
     return digest
+
+
+def _look_up(client: Client, tags: tuple[str, ...]) -> dict[str, str]:
+    """What each tag names now, asked for at once. (Setting them at once is no good: registries write the same manifest twice, half.)"""
+    if len(tags) < 2:
+        return {tag: tag_digest(client, tag) for tag in tags}
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(tags), "tag") as pool:
+        return dict(zip(tags, pool.map(lambda tag: tag_digest(client, tag), tags), strict=True))
 
 
 def tag_digest(client: Client, tag: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 from builder.errors import StoreError
 
 _LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
-_UGLY = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
+_UGLY = re.compile(r"[^!-~]")
 _PORTS = {"http": 80, "https": 443}
 
 
