@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from isal import isal_zlib
 
+from builder.errors import StoreError
 from builder.image import tar
 from builder.model.oci import LAYER_GZIP, Descriptor
 from builder.model.tree import SYMLINK
@@ -126,6 +127,12 @@ class _Spool:
         if self._fd < 0 and self.size <= _IN_MEMORY:
             self._memory += data
             return
+        try:
+            self._write_to_disk(data)
+        except OSError as error:
+            raise StoreError(f"cannot write a layer to a temporary file: {error.strerror}", "free some space, or set TMPDIR") from error
+
+    def _write_to_disk(self, data: bytes) -> None:
         if self._fd < 0:
             self._fd = _unnamed_file()
             _write_all(self._fd, self._memory)
