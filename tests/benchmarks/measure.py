@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import statistics
@@ -85,5 +86,4 @@ def median(costs: Sequence[Cost], figure: Callable[[Cost], float]) -> float:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of them do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-int(len(ordered) * share * 1000) // 1000) - 1))]
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]

@@ -1,0 +1,49 @@
+"""The benchmark's own arithmetic: what it counts, and what it calls reached."""
+
+import sys
+from pathlib import Path
+
+import measure
+import pytest
+import report
+import sharding
+from measure import Cost
+from repository import generate
+from scenarios import Goal, Section
+
+_BUSY = "import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {child!r}])"
+
+
+def test_cpu_and_memory_of_children_count() -> None:
+    child = "x = bytearray(120_000_000)\nfor _ in range(3_000_000): pass"
+    cost = measure.run([sys.executable, "-c", _BUSY.format(child=child)])
+    assert cost.cpu > 0.05
+    assert 120e6 < cost.rss < 400e6
+    assert cost.seconds > 0.05
+
+
+def test_a_command_that_fails_is_no_figure() -> None:
+    with pytest.raises(measure.CommandFailed, match="too bad"):
+        measure.run([sys.executable, "-c", "raise SystemExit('too bad')"])
+
+
+@pytest.mark.parametrize(("values", "share", "expected"), [([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.9, 9), ([5], 0.9, 5), ([3, 1, 2], 0.5, 2)])
+def test_percentile(values: list[float], share: float, expected: float) -> None:
+    assert measure.percentile(values, share) == expected
+
+
+def test_page_marks_what_is_not_reached() -> None:
+    fast, slow = Cost(0.2, 0.1, 30_000_000), Cost(2.0, 1.0, 90_000_000, sent=40_000_000, requests=60)
+    goals = [Goal("wall", 0.2, 0.4, "{:.3f} s"), Goal("theirs, by ours", 9.9, 10, "{:.1f} x", at_least=True)]
+    page = report.page(["2 cores"], [Section("One", "Text.", {"ours": [fast], "theirs": [slow]}, goals)], {"One": "PROFILE"}, [])
+    assert "| One | wall ≤ 0.4 s | 0.200 s | reached |" in page
+    assert "| One | theirs, by ours ≥ 10 x | 9.9 x | NOT reached |" in page
+    assert "| theirs | 2.00 s | one round | 10.0 x | 1.00 s |  | 40.0 MB | 60 | 90 MB |" in page
+    assert "PROFILE" in page
+
+
+def test_new_bytes_are_those_of_changed_layers(tmp_path: Path) -> None:
+    found = sharding.main(generate(tmp_path / "repository", files=300, megabytes=1, commits=6), 5)
+    assert (found["commits"], found["files"]) == (5, 300)
+    assert found["layers"] <= 40
+    assert 0 < found["median"] <= found["p90"] < 1_000_000 + 300 * 1024
