@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, cast
+from functools import partial
 
 from builder.errors import IntegrityError
 from builder.image import code
@@ -53,6 +53,8 @@ def verify_image(git: Git, store: Store, commit: Commit, digest: str, settings: 
     manifest = _manifest(store, digest)
     code_layers = [layer for layer in manifest.layers if layer.annotations.get(KIND) == "code"]
     promised = _diff_ids(store, manifest)[-len(code_layers) :] if code_layers else []
+    if code_layers and list(manifest.layers[-len(code_layers) :]) != code_layers:
+        return Verdict(commit, digest, len(code_layers), ("a layer that is not the commit's lies above its files",))
     shards = _shards(git, commit, settings, manifest)
     if [shard.key(settings.workdir) for shard in shards] != [layer.annotations.get(SHARD) for layer in code_layers]:
         problems = _compare_files(git, store, settings, code_layers, [entry for shard in shards for entry in shard.entries])
@@ -118,6 +120,8 @@ def _compare_files(git: Git, store: Store, settings: ImageSettings, layers: Sequ
             name = path.decode("utf-8", "replace")
             if wanted is None:
                 problems.append(f"{name}: is in the image, not in the commit")
+            elif mode == 0:
+                problems.append(f"{name}: is of another kind, owner or mode in the image than any file of a commit")
             elif wanted[0] != mode:
                 problems.append(f"{name}: has mode {mode:o} in the image, {wanted[0]:o} in the commit")
             elif wanted[1] != content:
@@ -127,20 +131,21 @@ def _compare_files(git: Git, store: Store, settings: ImageSettings, layers: Sequ
 
 
 def _tar_files(store: Store, layer: Descriptor) -> Iterator[tuple[bytes, int, str]]:
-    """Path, mode and the sha256 of the content (of a symlink: of where it points)."""
+    """Path, mode and the sha256 of the content (of a symlink: of where it points). Mode 0 for what no code layer of ours holds."""
     with tarfile.open(fileobj=as_file(store.open_blob(layer.digest)), mode="r|gz", encoding="utf-8", errors="surrogateescape") as archive:
         for member in archive:
             path = member.name.encode("utf-8", "surrogateescape")
-            if member.issym():
-                yield path, SYMLINK, _hash([member.linkname.encode("utf-8", "surrogateescape")])
-            elif member.isfile():
-                content = cast(IO[bytes], archive.extractfile(member))
-                yield path, EXECUTABLE if member.mode & 0o100 else FILE, _hash(_chunks(content))
+            content = archive.extractfile(member) if member.isreg() else None
+            chunks = iter(partial(content.read, _CHUNK), b"") if content else [member.linkname.encode("utf-8", "surrogateescape")]
+            yield path, _mode(member), _hash(chunks)
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
+def _mode(member: tarfile.TarInfo) -> int:
+    if (member.uid, member.gid) != (0, 0):
+        return 0
+    if member.issym():
+        return SYMLINK
+    return {0o644: FILE, 0o755: EXECUTABLE}.get(member.mode, 0) if member.isreg() else 0
 
 
 def _hash(chunks: Iterable[bytes]) -> str:
