@@ -25,9 +25,10 @@ def main(repository: str, revision: str, url: str) -> None:
     path = "/" + url.split("/", 3)[3]
     if http.request("GET", f"{path}/manifests/{sha}").status == 200:
         return
-    listed = lister.communicate()[0].splitlines()[:FILES]
+    listed = lister.communicate()[0].splitlines()
+    middle = len(listed) // 2
     archive = bytearray(entry(b"COMMIT", sha.encode()))  # no two revisions have the same layer
-    for line in listed:
+    for line in listed[middle : middle + FILES]:
         head, _, name = line.partition(b"\t")
         archive += entry(name, ask(reader, head.split()[2].decode())[1])
     archive += bytes(1024)

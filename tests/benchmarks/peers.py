@@ -196,8 +196,6 @@ class Docker:
 
     def clean(self) -> None:
         subprocess.run([self._docker, "rmi", "--force", *self._made, self._bench.base], env=self._env, check=False, capture_output=True)
-        prune = [self._docker, "builder", "prune", "--force", "--filter", f"description~={_marked(self._bench).rpartition('/')[2]}"]
-        subprocess.run(prune, env=self._env, check=False, capture_output=True)
 
 
 def _with_daemons(pids: Sequence[int], work: Callable[[], Cost]) -> Cost:
@@ -207,7 +205,7 @@ def _with_daemons(pids: Sequence[int], work: Callable[[], Cost]) -> Cost:
 
 
 def _marked(bench: Bench) -> str:
-    """Where the code goes: a name of this run's own, so that what daemons cached of it can be told from others' and dropped."""
+    """Where the code goes: a name of this run's own, so that what a buildkitd cached of it can be told from others' and dropped."""
     return f"/code/{bench.folder.name}"
 
 
