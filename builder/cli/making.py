@@ -70,7 +70,7 @@ class Maker:
 
         found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
         if found.commits:
-            output.note(f"{output.plural(len(found.commits), 'commit')} without an image (back to where: {found.stopped})")
+            output.note(f"{output.plural(len(found.commits), 'commit')} without an image; the search ended at {found.stopped}")
         nearest: Ancestor | None = None
         for commit in found.commits:
             image = self._make_new(commit, self.image_settings(commit), nearest)

@@ -115,7 +115,9 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 05 s`, `1 h 40 min`."""
+    """`35 ms`, `0.4 s`, `12 s`, `3 min 05 s`, `1 h 40 min`."""
+    if seconds < 0.095:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

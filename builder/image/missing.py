@@ -18,7 +18,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """`commits`: those without an image, oldest first. `stopped`: why the search went no further back, in words."""
+    """`commits`: those without an image, oldest first. `stopped`: where the search ended, in words."""
 
     commits: tuple[Commit, ...]
     stopped: str
@@ -35,9 +35,9 @@ def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = 
         candidates = batch[: LIMIT - looked]
         for candidate, has_image in zip(candidates, _have_image(store, candidates), strict=True):
             if since and candidate.sha == since.sha:
-                return Missing(tuple(reversed(found)), f"since {since.sha[:12]}")
+                return Missing(tuple(reversed(found)), f"{since.sha[:12]}, as asked")
             if has_image and not since:
-                return Missing(tuple(reversed(found)), f"{candidate.sha[:12]} has its image")
+                return Missing(tuple(reversed(found)), f"{candidate.sha[:12]}, which has its image")
             if not has_image:
                 found.append(candidate)
         last, looked = candidates[-1], looked + len(candidates)

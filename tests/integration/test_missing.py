@@ -40,7 +40,7 @@ def test_back_to_the_newest_that_has_one(repository: Repository, commits: list[s
         build(repository.directory, store, commits[number])
     found = find(repository.directory, store)
     assert names(found) == commits[newest + 1 :]
-    assert found.stopped == f"{commits[newest][:12]} has its image"
+    assert found.stopped == f"{commits[newest][:12]}, which has its image"
 
 
 def test_since_fills_gaps_and_leaves_itself_out(repository: Repository, commits: list[str]) -> None:
@@ -49,7 +49,7 @@ def test_since_fills_gaps_and_leaves_itself_out(repository: Repository, commits:
         build(repository.directory, store, commits[number])
     found = find(repository.directory, store, since=commits[2])
     assert names(found) == [commits[number] for number in (3, 5, 6, 7, 9, 10, 11)]
-    assert found.stopped == f"since {commits[2][:12]}"
+    assert found.stopped == f"{commits[2][:12]}, as asked"
 
 
 def test_since_itself_is_nothing(repository: Repository, commits: list[str]) -> None:

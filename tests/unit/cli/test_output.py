@@ -83,7 +83,7 @@ def test_sizes(count: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"),
+        (0.04, "40 ms"),
         (0.41, "0.4 s"),
         (9.96, "10 s"),
         (59.6, "1 min 00 s"),
