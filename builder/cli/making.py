@@ -22,8 +22,7 @@ from builder.source.repository import Git
 from builder.stores.interface import Store
 
 if TYPE_CHECKING:
-    from builder.image.ancestors import Ancestor
-    from builder.image.build import Inputs
+    from builder.image.compose import Inputs
     from builder.image.prepare import Workshop
     from builder.stores.layout import LayoutStore
 
@@ -65,17 +64,22 @@ class Maker:
 
     def missing(self, revision: str, since: str = "") -> Iterator[BuiltImage]:
         """Oldest first, each on top of the one before it."""
-        from builder.image.ancestors import as_ancestor
+        try:
+            yield from self._missing(revision, since)
+        except BlobUnknownError:
+            self._doubt()
+            yield from self._missing(revision, since)
+
+    def _missing(self, revision: str, since: str) -> Iterator[BuiltImage]:
+        from builder.image.build import build_images
         from builder.image.missing import find_missing
 
         found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
         if found.commits:
             output.note(f"{output.plural(len(found.commits), 'commit')} without an image; the search ended at {found.stopped}")
-        nearest: Ancestor | None = None
-        for commit in found.commits:
-            image = self._make_new(commit, self.image_settings(commit), nearest)
-            yield image
-            nearest = as_ancestor(self.git, commit, image.manifest, self.image_settings(commit))
+        yield from build_images(
+            self.git, self.store, ((commit, self._inputs(commit, self.image_settings(commit))) for commit in found.commits)
+        )
 
     def make(self, commit: Commit) -> BuiltImage:
         """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
@@ -121,7 +125,7 @@ class Maker:
                 copy_blobs(missing, base, store, progress())
             yield image
 
-    def _make_new(self, commit: Commit, settings: ImageSettings, nearest: Ancestor | None = None) -> BuiltImage:
+    def _make_new(self, commit: Commit, settings: ImageSettings) -> BuiltImage:
         from builder.image.build import build_image
 
         inputs = self._inputs(commit, settings)
@@ -129,11 +133,14 @@ class Maker:
             return found
         plain = not self._refresh or self.store.get_manifest(commit.sha) is None
         try:
-            return build_image(self.git, self.store, commit, inputs, nearest, plain=plain)
+            return build_image(self.git, self.store, commit, inputs, plain=plain)
         except BlobUnknownError:
-            # This machine remembers dependencies or tool layers that are gone from the store: look again, and make them again.
-            self._workshop = replace(self.workshop, artifacts=self.workshop.artifacts.doubting())
+            self._doubt()
             return build_image(self.git, self.store, commit, self._inputs(commit, settings), plain=plain)
+
+    def _doubt(self) -> None:
+        """This machine remembered dependencies or tool layers that are gone from the store: they are looked for, and made, again."""
+        self._workshop = replace(self.workshop, artifacts=self.workshop.artifacts.doubting())
 
     def _inputs(self, commit: Commit, settings: ImageSettings) -> Inputs:
         from builder.image.prepare import foresee, prepare

@@ -1,4 +1,4 @@
-"""A commit becomes an image in a store: find what is there, build what is new, send it, and only then name it.
+"""Commits become images in a store: find what is there, write what is new, send it, and only then name it.
 
 The order is law: blobs, then manifest, then tags. Killed anywhere and run again, the same digest comes out and nothing is lost.
 """
@@ -6,110 +6,84 @@ The order is law: blobs, then manifest, then tags. Killed anywhere and run again
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from io import BytesIO
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 
 from builder.errors import BlobUnknownError, TagConflictError
-from builder.image import assemble, code
-from builder.image.ancestors import Ancestor, find_ancestor
-from builder.image.base import Base, scratch
-from builder.image.base_hold import hold_base
-from builder.image.budget import choose_budget
-from builder.image.code import CodeTree
-from builder.image.layers import CODEC, write_layer
-from builder.image.report import new_image, settings_key
-from builder.image.shards import Shard, split_tree
-from builder.model.annotations import BASE_DIGEST, DIFF_ID, INPUTS, KIND, LARGE, RULES, SETTINGS, SHARD, TITLE
+from builder.image.ancestors import Ancestor, as_ancestor, find_ancestor
+from builder.image.compose import Composed, Inputs, compose
+from builder.image.report import new_image
+from builder.model.annotations import INPUTS
 from builder.model.image import BuiltImage
-from builder.model.oci import MANIFEST, Descriptor, Manifest, canonical_json, sha256
+from builder.model.oci import MANIFEST
 from builder.model.tree import Commit
-from builder.settings import ImageSettings, image_key
 from builder.source.repository import Git
 from builder.stores.interface import Store
 
-FORMAT = f"1 {CODEC}"
-"""Everything that shapes an image and is no setting: a change of it changes every inputs key."""
-
 _WORKERS = 4
+_AHEAD = 4  # commits that are composed while others before them are still being sent
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Everything but the commit's own files that an image is made of.
-
-    `below` are the layers between base and code (deps, tool), annotated with kind, title and diff id; `config` is the `config`
-    part of the image config (Env, Entrypoint, ...) as base and dependencies have it.
-    """
-
-    settings: ImageSettings
-    base: Base = field(default_factory=scratch)
-    below: tuple[Descriptor, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    def key(self, commit: Commit) -> str:
-        """The inputs key: 16 hex digits that name what the digest is a function of."""
-        below = [layer.digest for layer in self.below]
-        parts = [commit.sha, image_key(self.settings), self.base.digest, below, self.config, FORMAT]
-        return sha256(canonical_json(parts))[7:23]
-
-
-def build_image(
-    git: Git, store: Store, commit: Commit, inputs: Inputs, nearest: Ancestor | None = None, *, plain: bool = True
-) -> BuiltImage:
+def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, *, plain: bool = True) -> BuiltImage:
     """Makes the store hold the commit's image and its tags: by its inputs key always, by the plain sha if `plain`.
-
-    `nearest`: an ancestor's image, when the caller knows one.
 
     Raises SourceError for what git cannot give, StoreError for what the store does not take. When the store turns out to
     lack a layer that an ancestor's manifest names, everything is made again from the commit alone, once.
     """
-    began, asked = time.monotonic(), store.requests
-    ancestor = nearest or find_ancestor(git, store, commit, inputs.settings)
+    return next(build_images(git, store, [(commit, inputs)], plain=plain))
+
+
+def build_images(git: Git, store: Store, wanted: Iterable[tuple[Commit, Inputs]], *, plain: bool = True) -> Iterator[BuiltImage]:
+    """The images of commits in a row, ancestors first, each on top of the one before it; in that order, each as soon as it is named.
+
+    While one is sent the next ones are written already. They are named one after the other, so that what a manifest takes over is there.
+    """
+    with _threads(_WORKERS, "layer") as pool, _threads(1, "name") as namer:
+        pending: deque[Future[BuiltImage]] = deque()
+        composed: Composed | None = None
+        asked = store.requests
+        for commit, inputs in wanted:
+            began = time.monotonic()
+            if composed:
+                ancestor: Ancestor | None = as_ancestor(git, composed.commit, composed.manifest, inputs.settings)
+            else:
+                ancestor = find_ancestor(git, store, commit, inputs.settings)
+            composed = compose(git, store, commit, inputs, ancestor, pool)
+            pending.append(namer.submit(_finish, git, store, composed, inputs, ancestor, pool, plain, began))
+            if len(pending) > _AHEAD:
+                yield _counted(pending.popleft().result(), store.requests - asked)
+                asked = store.requests
+        while pending:
+            yield _counted(pending.popleft().result(), store.requests - asked)
+            asked = store.requests
+
+
+def _finish(
+    git: Git, store: Store, composed: Composed, inputs: Inputs, ancestor: Ancestor | None, pool: Executor, plain: bool, began: float
+) -> BuiltImage:
     try:
-        built = _build(git, store, commit, inputs, ancestor, plain)
+        image = _name(store, composed, plain)
     except BlobUnknownError:
         if not ancestor:
             raise
-        built = _build(git, store, commit, inputs, None, plain)
-    return replace(
-        built, requests=store.requests - asked, seconds=time.monotonic() - began, previous=ancestor.manifest if ancestor else None
-    )
+        image = _name(store, compose(git, store, composed.commit, inputs, None, pool), plain)
+    return replace(image, seconds=time.monotonic() - began, previous=ancestor.manifest if ancestor else None)
 
 
-def _build(git: Git, store: Store, commit: Commit, inputs: Inputs, ancestor: Ancestor | None, plain: bool) -> BuiltImage:
-    same_base = ancestor is not None and ancestor.manifest.annotations.get(BASE_DIGEST, "") == inputs.base.digest
-    mounted = frozenset[str]() if same_base else hold_base(store, inputs.base)
-    known = ancestor.known if ancestor else code.Known()
-    tree = code.code_tree(git, commit, inputs.settings, known)
-    shards = split_tree(tree.entries, dict(tree.large), choose_budget(inputs.base.layers, inputs.below))
-    reusable = ancestor.shards if ancestor else {}
-    keyed = [(shard, shard.key(inputs.settings.workdir)) for shard in shards]
-    new = [shard for shard, key in keyed if key not in reusable]
-    git.fetch_missing(commit, [entry for shard in new for entry in shard.entries])
-    with ThreadPoolExecutor(_WORKERS, "layer") as pool:
-        sending = _Sending(store, pool)
-        futures = [None if key in reusable else sending.shard(git, inputs.settings.workdir, shard, key) for shard, key in keyed]
-        layers = [
-            _labelled(reusable[key], shard, key) if future is None else future.result()
-            for (shard, key), future in zip(keyed, futures, strict=True)
-        ]
-        added = (*inputs.below, *layers)
-        config = assemble.image_config(inputs.base, inputs.config, commit, inputs.settings, added)
-        manifest = assemble.image_manifest(inputs.base, config, added, commit, inputs.settings, _annotations(commit, inputs, tree))
-        sending.blob(manifest.config, config)
-        sent = sending.finish()
-    digest = _publish(store, commit, inputs, manifest, plain)
-    pointers = tuple(entry.path.decode("utf-8", "replace") for entry in tree.pointers)
-    return replace(new_image(store, commit, digest, manifest, sent, mounted), pointers=pointers)
+def _name(store: Store, composed: Composed, plain: bool) -> BuiltImage:
+    sent = composed.sending.finish()
+    digest = _publish(store, composed, plain)
+    return replace(new_image(store, composed.commit, digest, composed.manifest, sent, composed.mounted), pointers=composed.pointers)
 
 
-def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest, plain: bool) -> str:
-    data, tag = manifest.to_bytes(), f"{commit.sha}-{inputs.key(commit)}"
+def _publish(store: Store, composed: Composed, plain: bool) -> str:
+    data, sha = composed.manifest.to_bytes(), composed.commit.sha
+    tag = f"{sha}-{composed.manifest.annotations[INPUTS]}"
     try:
-        return store.put_manifest(data, MANIFEST, (tag, commit.sha) if plain else (tag,))
+        return store.put_manifest(data, MANIFEST, (tag, sha) if plain else (tag,))
     except TagConflictError:
         # The plain tag went to an image of other inputs in this very moment: then it stays there. Our own must be ours.
         stored = store.get_manifest(tag)
@@ -118,47 +92,17 @@ def _publish(store: Store, commit: Commit, inputs: Inputs, manifest: Manifest, p
         return stored.digest
 
 
-class _Sending:
-    """Layers being built and blobs being sent, a few at a time. Remembers which digests were really sent."""
-
-    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
-        self._store = store
-        self._pool = pool
-        self._sent: list[Future[str]] = []
-
-    def shard(self, git: Git, workdir: str, shard: Shard, key: str) -> Future[Descriptor]:
-        result: Future[Descriptor] = Future()
-
-        def work() -> str:
-            try:
-                layer = write_layer(code.layer_files(git, workdir, shard.entries))
-            except BaseException as error:
-                result.set_exception(error)
-                raise
-            descriptor = replace(layer.descriptor, annotations={DIFF_ID: layer.diff_id})
-            result.set_result(_labelled(descriptor, shard, key))
-            return descriptor.digest if self._store.put_blob(descriptor, layer.open) else ""
-
-        self._sent.append(self._pool.submit(work))
-        return result
-
-    def blob(self, descriptor: Descriptor, data: bytes) -> None:
-        self._sent.append(self._pool.submit(lambda: descriptor.digest if self._store.put_blob(descriptor, lambda: BytesIO(data)) else ""))
-
-    def finish(self) -> frozenset[str]:
-        """Waits for everything; raises the first error."""
-        return frozenset(digest for future in self._sent if (digest := future.result()))
+def _counted(image: BuiltImage, requests: int) -> BuiltImage:
+    return replace(image, requests=requests)
 
 
-def _labelled(layer: Descriptor, shard: Shard, key: str) -> Descriptor:
-    return replace(layer, annotations={KIND: "code", SHARD: key, TITLE: shard.title, DIFF_ID: layer.annotations[DIFF_ID]})
-
-
-def _annotations(commit: Commit, inputs: Inputs, tree: CodeTree) -> dict[str, str]:
-    own = {
-        INPUTS: inputs.key(commit),
-        SETTINGS: settings_key(inputs.settings),
-        RULES: code.rules(inputs.settings),
-        LARGE: code.write_large(tree.large),
-    }
-    return {key: value for key, value in own.items() if value}
+@contextmanager
+def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """A pool that forgets what waits in it when something goes wrong, or the user has had enough."""
+    pool = ThreadPoolExecutor(count, name)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -90,8 +90,8 @@ def code_tree(git: Git, commit: Commit, settings: ImageSettings, known: Known) -
     return CodeTree(entries, classes, () if fetched else pointers)
 
 
-def layer_files(git: Git, workdir: str, entries: Sequence[Entry]) -> Iterator[LayerFile]:
-    """The files as a layer holds them, below the working directory; to be taken one after the other."""
+def layer_files(git: Git, workdir: str, entries: Sequence[Entry]) -> Generator[LayerFile, None, None]:
+    """The files as a layer holds them, below the working directory; to be taken one after the other. Close it if not all are taken."""
     prefix = workdir.strip("/").encode() + b"/" if workdir.strip("/") else b""
     for is_lfs, run in groupby(entries, key=lambda entry: entry.oid.startswith(lfs.PREFIX)):
         group = list(run)

@@ -12,7 +12,7 @@ from builder.errors import SettingsError
 from builder.image import deps as dependencies
 from builder.image import tool
 from builder.image.base import SCRATCH, Base, load_base, pinned
-from builder.image.build import Inputs
+from builder.image.compose import Inputs
 from builder.image.deps import Artifacts, BuildPlace, CommitFiles, Deps
 from builder.model.progress import SILENT, Progress
 from builder.model.tree import Commit

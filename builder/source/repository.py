@@ -14,7 +14,7 @@ from types import TracebackType
 from builder import process
 from builder.errors import RevisionError, SourceError
 from builder.model.tree import SUBMODULE, Commit, Entry
-from builder.source import partial, submodules
+from builder.source import partial, sizes, submodules
 from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
 from builder.source.trees import TreeCache
 
@@ -143,17 +143,15 @@ class Git:
 
     def sizes(self, entries: Iterable[Entry]) -> dict[str, int]:
         """oid -> size in bytes of each file's blob. In a partial clone, `fetch_missing` first."""
-        sizes: dict[str, int] = {}
+        found: dict[str, int] = {}
         for home, group in _runs_of_home(sorted(entries, key=lambda entry: entry.home)):
-            asked = "".join(f"{entry.oid}\n" for entry in group).encode()
-            git_dir = self._at(home).git_dir
-            argv = ["git", "--git-dir", str(git_dir), "cat-file", "--batch-check=%(objectname) %(objectsize)"]
-            for line in process.run(argv, stdin=asked, env=git_environment()).text.splitlines():
-                oid, _, size = line.partition(" ")
-                if not size.isdigit():
-                    raise SourceError(f"object {oid} is missing from {git_dir}", "fetch it (`git fetch`), or run `git fsck`")
-                sizes[oid] = int(size)
-        return sizes
+            oids = [entry.oid for entry in group]
+            if len(oids) > sizes.FEW:
+                found |= sizes.ask_sizes(self._at(home).git_dir, oids)
+            else:
+                with self._at(home).reader() as reader:
+                    found |= sizes.read_sizes(reader, oids)
+        return found
 
     def fetch_missing(self, commit: Commit, entries: Iterable[Entry]) -> int:
         """In a partial clone, gets the absent blobs of these files in one request; returns how many. Elsewhere does nothing."""

@@ -19,7 +19,7 @@ def test_the_demo_in_a_directory_that_is_kept(tmp_path: Path, capfd: pytest.Capt
     assert builder(["demo", "--dir", str(kept)]) == 0
     said = capfd.readouterr()
     lines = said.out.splitlines()
-    images = [line for line in lines if line.endswith(" s")]
+    images = [line for line in lines if line.endswith((" s", " ms"))]
     assert len(images) == 6
     assert all(" 0 B " not in line for line in images[1:]), "each image shares layers with the one before"
     scores = {
