@@ -22,6 +22,7 @@ PREFIX = "lfs:"
 _CHUNK = 1 << 20
 _LINE = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)+)"|(?P<plain>[^\s#"][^\s]*))\s(?P<attributes>.*)')
 _FILTER = re.compile(r"[-!]?filter(=|\Z)")
+_SPECIAL = re.compile(rb"[,*?\[\]\\!]|^\s|\s$")
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n\Z")
 
 
@@ -113,6 +114,8 @@ def _is_pattern(pattern: str) -> bool:
 
 def _download(git: Git, commit: Commit, paths: Sequence[bytes]) -> None:
     names = ",".join(path.decode("utf-8", "surrogateescape") for path in paths)
+    if any(_SPECIAL.search(path) for path in paths):
+        names = ""  # git-lfs takes patterns, with commas between them: then everything of the commit
     remote = (git.run("remote").text.split() or ["origin"])[0]
     try:
         git.run("lfs", "fetch", remote, commit.sha, "--include", names, "--exclude", "")

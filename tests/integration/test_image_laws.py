@@ -29,7 +29,7 @@ from tests.fixtures.repositories import File, Repository, an_empty_repository, a
 LARGE = 64
 GOLDEN = "sha256:39737899f77b940e5d4d63a31efb215088b595a744a1384c88fa8b6f584b5a29"
 """Of the image of the tiny repository below, on nothing. When a change makes another one, every commit gets a new digest at the next
-`--refresh`, and images of earlier versions no longer verify: change the number in FORMAT (builder/image/build.py) with it, or CODEC
+`--refresh`, and images of earlier versions no longer verify: change the number in FORMAT (builder/image/compose.py) with it, or CODEC
 (builder/image/layers.py) when layers are made otherwise, and only then write the new digest here."""
 
 
@@ -122,7 +122,7 @@ def small_scale() -> Iterator[None]:
         yield
 
 
-STEADY = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+STEADY = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def check_laws(shared: Repository, trees: list[Model], patterns: tuple[str, ...]) -> None:
@@ -153,7 +153,7 @@ def test_the_same_many_times(shared: Repository, small_scale: None, trees: list[
     check_laws(shared, trees, patterns)
 
 
-@settings(STEADY, max_examples=8)
+@settings(STEADY, max_examples=5)
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_of_building_does_not_show(shared: Repository, small_scale: None, trees: list[Model], chance: random.Random) -> None:
     commits = shared.history(*({**dict.fromkeys(before), **after} for before, after in zip([{}, *trees], trees, strict=False)), orphan=True)

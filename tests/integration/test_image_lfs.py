@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from builder.model.tree import FILE
 from builder.source.repository import Git
 from tests.fixtures.images import ON_NOTHING, build, code_layers, flatten
 from tests.fixtures.memory_store import MemoryStore
-from tests.fixtures.repositories import Repository, an_empty_repository, at_nobodys_home  # noqa: F401
+from tests.fixtures.repositories import Repository, an_empty_repository, at_nobodys_home, clone  # noqa: F401
 
 
 def pointer(content: bytes) -> bytes:
@@ -86,3 +88,35 @@ def test_pointers_and_content_are_two_images(repository: Repository) -> None:
     plain = build(repository.directory, store, "main").digest
     assert build(repository.directory, store, "main", FETCH).digest != plain
     assert len(code_layers(build(repository.directory, store, "main", FETCH))) == 1
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+@pytest.mark.parametrize("options", [(), ("--filter=blob:none",), ("--bare",)])
+def test_content_is_fetched_from_the_remote(repository: Repository, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Through git-lfs itself, which copies from a remote on the same disk."""
+    repository.commit({".gitattributes": ATTRIBUTES, "w/a.bin": pointer(b"weights"), "w/c d.bin": pointer(b"more"), "b.py": b"1"})
+    for content in (b"weights", b"more"):
+        keep_content(repository, content)
+    poor = clone(repository, tmp_path / "poor", "--no-checkout", *options)
+    image = build(poor.directory, store := MemoryStore(), "main", FETCH)
+    found = flatten(store, image.digest)
+    assert (found[b"w/a.bin"], found[b"w/c d.bin"]) == ((FILE, b"weights"), (FILE, b"more"))
+    assert image.digest == build(repository.directory, MemoryStore(), "main", FETCH).digest
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+@pytest.mark.parametrize("name", ["a,b.bin", "[x].bin", "a*.bin", "back\\slash.bin", " .bin"])
+def test_names_that_git_lfs_takes_for_patterns(repository: Repository, tmp_path: Path, name: str) -> None:
+    repository.commit({".gitattributes": ATTRIBUTES, name: pointer(b"weights")})
+    keep_content(repository, b"weights")
+    poor = clone(repository, tmp_path / "poor", "--no-checkout")
+    image = build(poor.directory, store := MemoryStore(), "main", FETCH)
+    assert flatten(store, image.digest)[name.encode()] == (FILE, b"weights")
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+def test_content_that_the_remote_lacks_is_named(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({".gitattributes": ATTRIBUTES, "w/a.bin": pointer(b"weights")})
+    poor = clone(repository, tmp_path / "poor", "--no-checkout")
+    with pytest.raises(SourceError, match="Git LFS object"):
+        build(poor.directory, MemoryStore(), "main", FETCH)

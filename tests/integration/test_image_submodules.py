@@ -81,7 +81,8 @@ def test_the_digest_is_of_the_submodules_files_and_not_of_where_they_were_read(
 
 def test_hostile_names_of_submodules_do_not_leave_the_git_directory(repository: Repository, inner: Repository, tmp_path: Path) -> None:
     """CVE-2018-11235: a name with `..` must not choose another directory of objects."""
-    with_submodule(repository, inner, name="../../../inner", init=False)
+    (repository.directory / ".git/modules").mkdir()
+    with_submodule(repository, inner, name="../../../inner/.git", init=False)
     with pytest.raises(SourceError, match="submodule libs/inner"):
         build(repository.directory, MemoryStore(), "main")
 
