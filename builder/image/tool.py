@@ -25,7 +25,7 @@ from builder.settings import ImageSettings
 ROOT = "opt/builder"
 KIND = "tool"
 OLDEST_PYTHON = (3, 10)
-_FORMAT = 1
+_FORMAT = 2
 _PACKAGE = Path(builder.__file__).parent
 _LOCK = Path(__file__).with_name("tool-requirements.txt")
 

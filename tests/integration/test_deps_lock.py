@@ -9,6 +9,7 @@ import tarfile
 import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from builder.errors import DepsError
 from builder.image.base import scratch
 from builder.image.deps import Artifacts, CommitFiles, Deps, resolve_deps
 from builder.image.deps import install as install_module
+from builder.image.deps.scripts import entry_scripts
 from builder.settings import DepsSettings, ImageSettings
 from tests.fixtures.memory_store import MemoryStore
 from tests.fixtures.wheels import console_script, make_wheel
@@ -79,6 +81,52 @@ def test_the_same_lock_makes_the_same_digest_on_another_machine(wheels: Path, tm
     (tmp_path / "pyproject.toml").write_text('[tool.uv]\nconstraint-dependencies = ["alpha<1"]\n[tool.uv.pip]\ncompile-bytecode = true\n')
     assert warm == cold
     assert resolve(lock, MemoryStore("three")) == cold
+
+
+def test_another_version_of_the_installer_makes_the_same_digest(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They differ in the text of console scripts, in whether there are some, and in their own notes."""
+    lock, run = three_packages(wheels), install_module.process.run
+
+    def other_version(argv: Sequence[str], **options: Any) -> object:
+        done = run(argv, **options)
+        target = Path(argv[argv.index("--target") + 1])
+        info = target / "alpha-1.0.dist-info"
+        (target / "bin/alpha-run").write_text("#!/usr/bin/python3\nimport sys, re\nfrom alpha import main\nsys.exit(main())\n")
+        for note in ("INSTALLER", "uv_cache.json", "direct_url.json"):
+            (info / note).write_text("another one")
+        (info / "REQUESTED").unlink()
+        rows = [row for row in (info / "RECORD").read_text().splitlines() if "alpha-run" not in row and "REQUESTED" not in row]
+        (info / "RECORD").write_text("\n".join([*rows, "bin/alpha-run,sha256=other,1", "alpha-1.0.dist-info/uv_cache.json,,"]) + "\n")
+        return done
+
+    now = resolve(lock, MemoryStore("now"))
+    monkeypatch.setattr(install_module.process, "run", other_version)
+    assert resolve(lock, MemoryStore("then")) == now
+
+
+def test_console_scripts_call_what_the_package_declares(wheels: Path, tmp_path: Path) -> None:
+    points = "[console_scripts]\nsay = one:Main.run\nsay-more=one.two : more [extra]\n[gui_scripts]\nshow = one:Main.run\n[other]\nx = y\n"
+    source = "class Main:\n    def run():\n        print('said')\n        return 3\n"
+    files = {"one/__init__.py": source, "one/two.py": "def more(): print('more')", "one-1.0.dist-info/entry_points.txt": points}
+    store = MemoryStore()
+    made = contents(resolve(make_wheel(wheels, "one", "1.0", files), store), store)
+    assert sorted(name for name in made if "/bin/" in name) == ["opt/deps/bin/say", "opt/deps/bin/say-more", "opt/deps/bin/show"]
+    for name, data in made.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    for script, said, code in (("say", "said\n", 3), ("say-more", "more\n", 0), ("show", "said\n", 3)):
+        argv = [sys.executable, tmp_path / "opt/deps/bin" / script]
+        done = subprocess.run(argv, env={"PYTHONPATH": str(tmp_path / "opt/deps")}, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.returncode) == (said, code)
+
+
+@pytest.mark.parametrize("line", ["../../evil = one:main", "evil = one", "evil = one:main() or __import__('os')", "a b = one:main"])
+def test_hostile_entry_points_are_refused(tmp_path: Path, line: str) -> None:
+    info = tmp_path / "one-1.0.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text(f"[console_scripts]\n{line}\n")
+    with pytest.raises(DepsError, match="which is no module:function"):
+        entry_scripts(info, "3.12")
 
 
 def test_packages_can_be_imported_and_scripts_run(wheels: Path, tmp_path: Path) -> None:

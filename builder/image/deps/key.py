@@ -11,14 +11,14 @@ from builder.image.layers import CODEC
 from builder.model.oci import canonical_json
 from builder.model.tree import Entry
 
-FORMAT = 1
-"""Goes up when the same inputs make other layers than before."""
+FORMAT, LOCK_FORMAT = 1, 2
+"""Of keys in general, and of layers from a lock: goes up when the same inputs make other layers than before."""
 
 
 def lock_key(lock: bytes, provided: Iterable[str], python: str, platform: str) -> str:
     """Of layers installed from a lock: the base does not matter, only its Python ("3.12") does."""
     inputs = {"lock": _sha256(lock), "provided": sorted(provided), "python": python, "platform": platform, "codec": CODEC}
-    return _key({"way": "lock", **inputs})
+    return _key({"way": "lock", "format": LOCK_FORMAT, **inputs})
 
 
 def dockerfile_key(

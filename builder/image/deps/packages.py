@@ -1,7 +1,8 @@
 """Reading what was installed: which file belongs to which package, made the same on every machine.
 
-Differences between machines are taken out: the interpreter that console scripts start with, the RECORD that follows from it, byte code, and
-the installer's own notes. Sources: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+Differences between machines and between versions of the installer are taken out: console scripts are written anew, others start with the
+image's interpreter, RECORD follows from that, byte code and the installer's own notes stay out.
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pathlib import Path, PurePosixPath
 
 from builder.errors import DepsError
 from builder.image.deps.lock import normalise
+from builder.image.deps.scripts import SHEBANG, entry_scripts
 from builder.image.layers import LayerFile
 from builder.model.tree import EXECUTABLE, FILE
 
 UNOWNED = ""
 _CHUNK = 1 << 20
-_NOTES = frozenset({"direct_url.json", "uv_cache.json", "uv_build.json", "RECORD"})
+_NOTES = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json", "RECORD"})
 _INTERPRETER = re.compile(rb"#![^\n]*/(?:python|pypy)[^/\n]*\n")
 _LONG_INTERPRETER = re.compile(rb"#!/bin/sh\n'''exec' [^\n]*\n' '''\n")
 _INFO = re.compile(r"[^/]+\.dist-info/")
@@ -32,6 +34,14 @@ _ENV = b"#!/usr/bin/env "
 
 Record = Mapping[str, tuple[str, str]]
 """Path below the directory -> hash (`sha256=<base64>`) and size, as RECORD has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Installed:
+    """A package as its RECORD lists it; `scripts` are those that are written here, with their rows in the record."""
+
+    record: Record
+    scripts: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +63,37 @@ def read(root: Path, python: str, alone: Callable[[str], Path]) -> tuple[Package
     nobody knows which of them was installed last here. Scripts start with `/usr/bin/env python<X.Y>`, so that they are the same for every
     base and use the environment that is active in the image.
     """
-    records = dict(sorted(_records(root)))
-    owners = {path: name for name, record in records.items() for path in record}
-    roots = {name: alone(name) for name in _contested(records)}
+    found = dict(sorted(_installed(root, python)))
+    owners = {path: name for name, package in found.items() for path in package.record}
+    roots = {name: alone(name) for name in _contested(found)}
     by_name: dict[str, list[LayerFile]] = {}
-    for path in _walk(root):
+    for path in sorted({*_walk(root), *(path for package in found.values() for path in package.scripts)}):
         name = owners.get(path, UNOWNED)
-        by_name.setdefault(name, []).append(_file(roots.get(name, root), path, python))
-    return tuple(_package(name, files, records.get(name, {})) for name, files in sorted(by_name.items()))
+        script = found[name].scripts.get(path) if name in found else None
+        file = _file(roots.get(name, root), path, python) if script is None else content(path, script, EXECUTABLE)
+        by_name.setdefault(name, []).append(file)
+    return tuple(_package(name, files, found[name].record if name in found else {}) for name, files in sorted(by_name.items()))
 
 
-def _contested(records: Mapping[str, Record]) -> tuple[str, ...]:
+def _contested(found: Mapping[str, _Installed]) -> tuple[str, ...]:
     """The packages that win a file from another one that has it differently."""
     seen: dict[str, tuple[str, str]] = {}
     winners = set()
-    for name, record in records.items():
-        for path, entry in record.items():
-            if seen.get(path, entry) != entry:
+    for name, package in found.items():
+        for path, entry in package.record.items():
+            if seen.get(path, entry) != entry and path not in package.scripts:
                 winners.add(name)
             seen[path] = entry
     return tuple(sorted(winners))
 
 
-def _records(root: Path) -> Iterator[tuple[str, Record]]:
+def _installed(root: Path, python: str) -> Iterator[tuple[str, _Installed]]:
     for info in root.glob("*.dist-info"):
         rows = csv.reader(io.StringIO((info / "RECORD").read_text(encoding="utf-8"), newline=""))
+        scripts = entry_scripts(info, python)
+        record = {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
         name = info.name.removesuffix(".dist-info").rpartition("-")[0]
-        yield normalise(name), {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+        yield normalise(name), _Installed({**record, **{path: _facts(script) for path, script in scripts.items()}}, scripts)
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -114,7 +128,7 @@ def rewritten(script: bytes, python: str) -> bytes:
     Installers write the interpreter's path, or where that is long or has spaces, three lines for /bin/sh.
     """
     match = _LONG_INTERPRETER.match(script) or (None if script.startswith(_ENV) else _INTERPRETER.match(script))
-    return _ENV + b"python" + python.encode() + b"\n" + script[match.end() :] if match else script
+    return SHEBANG + python.encode() + b"\n" + script[match.end() :] if match else script
 
 
 def _is_script(path: str) -> bool:
@@ -135,10 +149,13 @@ def _package(name: str, files: list[LayerFile], record: Record) -> Package:
 
 def _row(file: LayerFile, record: Record) -> tuple[str, str, str]:
     path = os.fsdecode(file.path)
-    if not _is_script(path):
-        return (path, *record[path])
-    digest = base64.urlsafe_b64encode(hashlib.sha256(b"".join(file.read())).digest()).rstrip(b"=").decode()
-    return path, f"sha256={digest}", str(file.size)
+    return path, *(_facts(b"".join(file.read())) if _is_script(path) else record[path])
+
+
+def _facts(data: bytes) -> tuple[str, str]:
+    """Hash and size as a RECORD has them."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"sha256={digest}", str(len(data))
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
