@@ -12,6 +12,7 @@ from builder.errors import IntegrityError, StoreError, UsageError
 from builder.image.base_python import python_in_env
 from builder.model.index import is_index, manifest_type, pick_platform
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest
+from builder.model.platform import Platform
 from builder.model.reference import DOCKER_HUB, Reference
 from builder.stores.interface import Store
 from builder.stores.layout import LayoutStore
@@ -70,9 +71,7 @@ def pinned(text: str) -> tuple[str, str]:
 
 def scratch(platform: str = "linux/amd64", python: str = "") -> Base:
     """The empty base."""
-    os, architecture, *variant = platform.split("/")
-    config = {"os": os, "architecture": architecture, **({"variant": variant[0]} if variant else {})}
-    return Base(SCRATCH, "", (), (), config, python)
+    return Base(SCRATCH, "", (), (), Platform.parse(platform).as_json(), python)
 
 
 def load_base(reference: str, stores: Sequence[Store], cache: Cache, platform: str = "linux/amd64", python: str = "") -> Base:
@@ -199,7 +198,8 @@ def _diff_ids(config: Mapping[str, Any], layers: int, what: str) -> tuple[str, .
 
 
 def _check_platform(config: Mapping[str, Any], platform: str, what: str) -> None:
-    os, architecture, *_ = platform.split("/")
-    has = (config.get("os", os), config.get("architecture", architecture))
-    if has != (os, architecture):
-        raise StoreError(f"{what} is for {has[0]}/{has[1]}, not {platform}", "take another base, or set [image] platform")
+    """The variant is not looked at: configs seldom say it."""
+    wanted = Platform.parse(platform)
+    has = Platform(config.get("os", wanted.os), config.get("architecture", wanted.architecture))
+    if (has.os, has.architecture) != (wanted.os, wanted.architecture):
+        raise StoreError(f"{what} is for {has}, not {platform}", "take another base, or set [image] platform")

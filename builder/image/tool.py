@@ -19,6 +19,7 @@ from builder.image.deps.packages import content
 from builder.image.layers import CODEC, BuiltLayer, LayerFile, write_layer
 from builder.model.annotations import TITLE
 from builder.model.oci import Descriptor, canonical_json
+from builder.model.platform import Platform
 from builder.model.progress import SILENT, Progress
 from builder.settings import ImageSettings
 
@@ -152,5 +153,4 @@ def _other_version(settings: ImageSettings, python: str, artifacts: Artifacts) -
 
 
 def _version_tag(version: str, python: str, platform: str) -> str:
-    architecture = platform.split("/")[1]
-    return f"tool-{version.replace('+', '_')}-cp{python.replace('.', '')}-{architecture}"
+    return f"tool-{version.replace('+', '_')}-cp{python.replace('.', '')}-{Platform.parse(platform).architecture}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from builder.errors import IntegrityError, StoreError
 from builder.model.oci import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor
+from builder.model.platform import Platform
 
 
 def is_index(media_type: str) -> bool:
@@ -35,10 +36,9 @@ def manifest_type(data: bytes) -> str:
 def pick_platform(index: bytes, platform: str, what: str) -> Descriptor:
     """The manifest for `platform` (`os/architecture[/variant]`). Raises StoreError naming `what` and the platforms that there are."""
     entries = _entries(index, what)
-    os, architecture, *variant = platform.split("/")
+    wanted = Platform.parse(platform)
     for entry in entries:
-        has = entry.get("platform") or {}
-        if (has.get("os"), has.get("architecture")) == (os, architecture) and (not variant or has.get("variant") == variant[0]):
+        if wanted.fits(entry.get("platform") or {}):
             return Descriptor.from_json(entry)
     there = ", ".join(dict.fromkeys(_platform(entry) for entry in entries if _platform(entry)))
     raise StoreError(f"{what} has no image for {platform}", f"it has {there or 'none that says its platform'}; see [image] platform")

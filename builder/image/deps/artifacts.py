@@ -22,6 +22,7 @@ from builder.errors import IntegrityError, TagConflictError
 from builder.image.layers import BuiltLayer
 from builder.model.annotations import DIFF_ID, KIND
 from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, is_digest, sha256
+from builder.model.platform import Platform
 from builder.stores.interface import Store
 
 CHANGES = "dev.builder.config"
@@ -163,11 +164,8 @@ def _annotated(layer: BuiltLayer, kind: str) -> Descriptor:
 
 
 def _config(layers: tuple[BuiltLayer, ...], platform: str) -> bytes:
-    system, _, architecture = platform.partition("/")
-    diff_ids = [layer.diff_id for layer in layers]
-    return canonical_json(
-        {"architecture": architecture, "os": system, "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": []}
-    )
+    rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
+    return canonical_json({**Platform.parse(platform).as_json(), "config": {}, "rootfs": rootfs, "history": []})
 
 
 def _write_whole(place: Path, data: bytes) -> None:

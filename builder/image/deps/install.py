@@ -9,6 +9,7 @@ from pathlib import Path
 from builder import process
 from builder.errors import DepsError, ProcessError
 from builder.image.deps.lock import Requirement, to_text
+from builder.model.platform import Platform
 
 _PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 """glibc 2.28 (2018): every NVIDIA PyTorch image since 2021 has a newer one."""
@@ -43,9 +44,11 @@ def _command(lock: Path, target: Path, python: str, platform: str) -> tuple[str,
 
 def tag(platform: str) -> str:
     """uv's name of an image platform such as `linux/amd64`."""
-    if platform not in _PLATFORMS:
+    wanted = Platform.parse(platform)
+    name = f"{wanted.os}/{wanted.architecture}"
+    if name not in _PLATFORMS or wanted.variant not in ("", "v8"):
         raise DepsError(f"a lock cannot be installed for {platform}", f"[image] platform can be {' or '.join(sorted(_PLATFORMS))}")
-    return _PLATFORMS[platform]
+    return _PLATFORMS[name]
 
 
 def _explained(error: ProcessError, python: str, platform: str) -> DepsError:

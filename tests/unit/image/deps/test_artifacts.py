@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,13 @@ def test_a_foreign_manifest_under_the_tag_is_refused() -> None:
     store.put_manifest(canonical_json({"manifests": []}), MANIFEST, ("deps-2",))
     with pytest.raises(IntegrityError):
         Artifacts(store).find("deps-2", "deps")
+
+
+def test_the_config_says_the_platform_with_its_variant() -> None:
+    store = MemoryStore()
+    made = Artifacts(store).publish("deps-1", "deps", [layer("x")], "linux/arm64/v8")
+    config = json.loads(store.blobs[Manifest.from_bytes(store.manifests[made.digest].data).config.digest])
+    assert (config["os"], config["architecture"], config["variant"]) == ("linux", "arm64", "v8")
 
 
 def test_a_second_tag_never_moves() -> None:
