@@ -12,7 +12,7 @@ from builder.doctor.scene import Found, Scene, failed, not_needed, ok
 from builder.errors import ProgramMissingError
 from builder.process import run
 
-_GIT = (2, 30)  # fetches the missing blobs of a partial clone in one request without touching FETCH_HEAD
+_GIT = (2, 31)  # `rev-parse --path-format`
 _ROOM = 1_000_000_000
 
 

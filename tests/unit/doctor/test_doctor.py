@@ -77,7 +77,7 @@ def test_an_error_of_ours_is_a_failed_check(scene: Scene, error: Exception) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "state"), [("git version 2.39.5", "ok"), ("git version 2.29.9 (Apple)", "failed"), ("git version 3.0", "ok"), ("?", "failed")]
+    ("said", "state"), [("git version 2.39.5", "ok"), ("git version 2.30.9 (Apple)", "failed"), ("git version 2.31.0", "ok"), ("git version 3.0", "ok"), ("?", "failed")]
 )
 def test_an_old_git_is_not_enough(scene: Scene, monkeypatch: pytest.MonkeyPatch, said: str, state: str) -> None:
     monkeypatch.setattr(machine, "run", lambda *_, **__: Completed(0, said.encode(), b""))
