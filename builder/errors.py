@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:(?!\d+/)\S*@|(\bhttps?://)[^\s/]+@", re.IGNORECASE)
+
+
+def without_passwords(text: str) -> str:
+    """The text with `***` for the user and password of each URL; a user alone is a token, where the URL is of the web."""
+    return _USERINFO.sub(r"\1\2***@", text)
+
 
 class BuilderError(Exception):
     """What failed and on which thing (`message`), and what to do next (`hint`).
 
-    `exit_code` is what the process ends with: 1 failed, 2 wrong usage or settings, 4 needs authentication.
+    No URL's password gets into either. `exit_code` is what the process ends with: 1 failed, 2 wrong usage or settings, 4 needs authentication.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_passwords(message)
+        self.hint = without_passwords(hint)
+        super().__init__(self.message)
 
 
 class UsageError(BuilderError):
@@ -77,7 +86,7 @@ class ProcessError(BuilderError):
 
 
 class ProgramMissingError(BuilderError):
-    """A program that this step needs is not on PATH."""
+    """A program that this step needs is not on PATH, or cannot be started."""
 
 
 class LaunchError(BuilderError):

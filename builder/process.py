@@ -35,12 +35,12 @@ def run(
     """Runs a program to its end and returns what it wrote.
 
     `env` replaces the whole environment. Raises ProcessError on an exit code other than 0 (unless `check` is false)
-    or on a time-out, and ProgramMissingError when there is no such program.
+    or on a time-out, and ProgramMissingError when there is no such program, or it cannot be started.
     """
     try:
         done = subprocess.run(list(argv), cwd=cwd, env=env, input=stdin, capture_output=True, timeout=timeout, check=False)
-    except FileNotFoundError as error:
-        raise _missing(argv, cwd) from error
+    except OSError as error:
+        raise _not_started(argv, cwd, error) from error
     except subprocess.TimeoutExpired as error:
         raise ProcessError(tuple(argv), -1, f"still running after {timeout} s") from error
     if check and done.returncode != 0:
@@ -64,11 +64,13 @@ def start(
     """
     try:
         return subprocess.Popen(list(argv), cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=own_group)
-    except FileNotFoundError as error:
-        raise _missing(argv, cwd) from error
+    except OSError as error:
+        raise _not_started(argv, cwd, error) from error
 
 
-def _missing(argv: Sequence[str], cwd: Path | str | None) -> ProgramMissingError:
+def _not_started(argv: Sequence[str], cwd: Path | str | None, error: OSError) -> ProgramMissingError:
     if cwd is not None and not Path(cwd).is_dir():
         return ProgramMissingError(f"{argv[0]} cannot start: there is no directory {cwd}")
-    return ProgramMissingError(f"{argv[0]} is not installed, or not on PATH", f"install {argv[0]}; `builder doctor` lists what is missing")
+    if isinstance(error, FileNotFoundError):
+        return ProgramMissingError(f"{argv[0]} is not installed, or not on PATH", f"install {argv[0]}; `builder doctor` lists what is missing")
+    return ProgramMissingError(f"{argv[0]} cannot start: {error.strerror}", f"check that {argv[0]} runs by itself")
