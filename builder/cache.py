@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from builder.files import write_whole
 from builder.model.oci import is_digest, sha256
 
 
@@ -35,15 +34,7 @@ class Cache:
     def put(self, digest: str, data: bytes) -> None:
         """Keeps `data`, which hashes to `digest`; replaces what is there."""
         with contextlib.suppress(OSError, ValueError):
-            path = self._path(digest)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                Path(aside).replace(path)
-            finally:
-                Path(aside).unlink(missing_ok=True)
+            write_whole(self._path(digest), data)
 
     def _path(self, digest: str) -> Path:
         if not is_digest(digest):

@@ -6,7 +6,6 @@ Objects are replaced whole, so a reader never sees half of one. `<root>/<run>/<s
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import BuilderError
+from builder.files import write_whole
 
 SCHEMA = 1
 RUN = "run"
@@ -31,12 +31,9 @@ class Ledger:
 
     def write(self, run: str, step: str, record: Mapping[str, Any]) -> None:
         path = self.root / run / f"{step}.json"
-        aside = path.with_suffix(f".{os.getpid()}.tmp")
         text = json.dumps({"schema": SCHEMA, "run": run, "step": step, **record}, indent=1)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(text + "\n", encoding="utf-8")
-            aside.replace(path)
+            write_whole(path, f"{text}\n".encode())
         except OSError as error:
             raise LedgerError(f"{path} cannot be written: {error.strerror}", "look at `[data] root` in the settings") from error
 

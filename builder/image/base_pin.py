@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from builder.cache import Cache
 from builder.errors import SettingsError
+from builder.files import write_whole
 from builder.image.base import SCRATCH, Base, resolve, split_reference
 from builder.image.base_python import PythonFound, find_python
 from builder.model.oci import is_digest
@@ -56,7 +55,10 @@ def write_pin(file: Path, reference: str, python: str, tag: str = "") -> bool:
     changed = [_set(image, "base", reference), bool(python) and _set(image, "python", python)]
     if any(changed):
         _note_tag(image, tag)
-        _replace(file, tomlkit.dumps(document))
+        try:
+            write_whole(file, tomlkit.dumps(document).encode())
+        except OSError as error:
+            raise SettingsError(f"{file} cannot be written: {error.strerror}") from error
     return any(changed)
 
 
@@ -94,16 +96,3 @@ def _note_tag(image: MutableMapping[str, Any], tag: str) -> None:
     trivia = image["base"].trivia
     if not trivia.comment or trivia.comment.startswith(_TAG):
         trivia.comment_ws, trivia.comment = ("  ", f"{_TAG}{tag}") if tag else ("", "")
-
-
-def _replace(file: Path, text: str) -> None:
-    handle, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            out.write(text)
-        Path(aside).chmod(file.stat().st_mode & 0o777)
-        Path(aside).replace(file)
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be written: {error.strerror}") from error
-    finally:
-        Path(aside).unlink(missing_ok=True)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import IntegrityError, TagConflictError
+from builder.files import write_whole
 from builder.image.layers import BuiltLayer
 from builder.model.annotations import DIFF_ID, KIND
 from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, is_digest, sha256
@@ -118,7 +117,8 @@ class Artifacts:
     def _remember(self, tag: str, stored: StoredManifest, kind: str) -> Artifact:
         artifact = _artifact(stored.data, kind)
         if (place := self._place(tag)) is not None:
-            _write_whole(place, stored.data)
+            with contextlib.suppress(OSError):  # what cannot be written is not remembered
+                write_whole(place, stored.data)
         return artifact
 
     def _place(self, tag: str) -> Path | None:
@@ -166,13 +166,3 @@ def _annotated(layer: BuiltLayer, kind: str) -> Descriptor:
 def _config(layers: tuple[BuiltLayer, ...], platform: str) -> bytes:
     rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
     return canonical_json({**Platform.parse(platform).as_json(), "config": {}, "rootfs": rootfs, "history": []})
-
-
-def _write_whole(place: Path, data: bytes) -> None:
-    """Written aside and renamed: a reader finds the file whole or not at all. What cannot be written is not remembered."""
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fd, aside = tempfile.mkstemp(dir=place.parent)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-        Path(aside).replace(place)
