@@ -145,7 +145,8 @@ class ObjectReader:
             raise self._ended()
 
     def _ended(self) -> SourceError:
-        self._stdin.close()
+        with suppress(BrokenPipeError):  # what was not sent yet goes the same way
+            self._stdin.close()
         said = self._process.stderr.read().decode("utf-8", "replace").strip() if self._process.stderr else ""
         return SourceError(f"git stopped reading objects of {self._git_dir}: {said or 'it ended early'}")
 
