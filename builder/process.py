@@ -72,5 +72,6 @@ def _not_started(argv: Sequence[str], cwd: Path | str | None, error: OSError) ->
     if cwd is not None and not Path(cwd).is_dir():
         return ProgramMissingError(f"{argv[0]} cannot start: there is no directory {cwd}")
     if isinstance(error, FileNotFoundError):
-        return ProgramMissingError(f"{argv[0]} is not installed, or not on PATH", f"install {argv[0]}; `builder doctor` lists what is missing")
+        hint = f"install {argv[0]}; `builder doctor` lists what is missing"
+        return ProgramMissingError(f"{argv[0]} is not installed, or not on PATH", hint)
     return ProgramMissingError(f"{argv[0]} cannot start: {error.strerror}", f"check that {argv[0]} runs by itself")

@@ -44,5 +44,5 @@ def test_a_file_that_is_no_program(start: Callable[..., object], mode: int, said
 
 
 def test_a_program_that_ends_badly_says_what_it_said() -> None:
-    with pytest.raises(ProcessError, match="exit code 3.*\nalas"):
+    with pytest.raises(ProcessError, match=r"exit code 3.*\nalas"):
         process.run([sys.executable, "-c", "import sys; sys.exit(print('alas', file=sys.stderr) or 3)"])
