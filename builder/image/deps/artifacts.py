@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from builder.errors import IntegrityError, TagConflictError
 from builder.files import write_whole
@@ -22,6 +22,7 @@ from builder.image.layers import BuiltLayer
 from builder.model.annotations import DIFF_ID, KIND
 from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, is_digest, sha256
 from builder.model.platform import Platform
+from builder.stores.chunks import as_file
 from builder.stores.interface import Store
 
 CHANGES = "dev.builder.config"
@@ -101,8 +102,7 @@ class Artifacts:
             return None
         manifest = Manifest.from_bytes(stored.data)
         for blob in (*manifest.layers, manifest.config):
-            content = b"".join(self.copies.open_blob(blob.digest))
-            self.store.put_blob(blob, partial(BytesIO, content))
+            self.store.put_blob(blob, partial(_open, self.copies, blob.digest))
         return tag_once(self.store, tag, manifest)
 
     def _recall(self, tag: str, kind: str) -> Artifact | None:
@@ -125,6 +125,10 @@ class Artifacts:
         if self.memory is None or self.store.name.startswith(("oci:", "docker:")):
             return None
         return self.memory / hashlib.sha256(self.store.name.encode()).hexdigest()[:16] / f"{tag}.json"
+
+
+def _open(store: Store, digest: str) -> BinaryIO:
+    return as_file(store.open_blob(digest))
 
 
 def _put_blobs(store: Store, layers: Iterable[BuiltLayer], descriptor: Descriptor, config: bytes) -> None:

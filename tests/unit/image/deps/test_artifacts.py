@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from builder.image.deps.artifacts import Artifacts
 from builder.image.deps.packages import content
 from builder.image.layers import BuiltLayer, write_layer
 from builder.model.annotations import DIFF_ID, KIND, TITLE
-from builder.model.oci import MANIFEST, Manifest, StoredManifest, canonical_json
+from builder.model.oci import MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json
+from builder.stores.interface import OpenBlob
 from tests.fixtures.memory_store import MemoryStore
 
 
@@ -141,3 +144,33 @@ def test_a_second_tag_never_moves() -> None:
     artifacts.also(first, "tool-0.1.0-cp312-amd64")
     artifacts.also(second, "tool-0.1.0-cp312-amd64")
     assert store.tags["tool-0.1.0-cp312-amd64"] == first.digest
+
+
+def test_a_copy_is_sent_in_chunks_and_never_held_whole() -> None:
+    """Tool layers are some 100 MB."""
+
+    class Slow(MemoryStore):
+        """Gives a blob byte by byte, and counts the bytes that were taken."""
+
+        taken = 0
+
+        def open_blob(self, digest: str) -> Iterator[bytes]:
+            for number in range(len(self.blobs[digest])):
+                self.taken += 1
+                yield self.blobs[digest][number : number + 1]
+
+    class Lazy(MemoryStore):
+        """Opens a blob and sees what was read for it."""
+
+        def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:
+            before = copies.taken
+            with source() as stream:
+                assert stream.read(1)
+                assert before < copies.taken <= before + (1 << 16)
+            return super().put_blob(blob, source, mount_from)
+
+    copies, store = Slow("copies"), Lazy("new")
+    noise = os.urandom(1 << 17).hex()
+    made = Artifacts(MemoryStore("old"), copies=copies).publish("tool-1", "tool", [layer(noise)], "linux/amd64", copy=True)
+    assert Artifacts(store, copies=copies).bring("tool-1", "tool") == made
+    assert store.blobs == copies.blobs
