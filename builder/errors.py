@@ -15,7 +15,9 @@ def without_passwords(text: str) -> str:
 class BuilderError(Exception):
     """What failed and on which thing (`message`), and what to do next (`hint`).
 
-    No URL's password gets into either. `exit_code` is what the process ends with: 1 failed, 2 wrong usage or settings, 4 needs authentication.
+    No URL's password gets into either.
+
+    `exit_code` is what the process ends with: 1 failed, 2 wrong usage or settings, 4 needs authentication.
     """
 
     exit_code = 1

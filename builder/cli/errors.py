@@ -12,7 +12,7 @@ import click
 from builder.cli import output
 from builder.errors import BuilderError
 
-INTERNAL, USAGE, INTERRUPTED, PIPE = 1, 2, 130, 141
+FAILED, USAGE, INTERRUPTED, PIPE = 1, 2, 130, 141
 
 EXIT_CODES = {
     0: "done, or nothing to do",
@@ -36,15 +36,17 @@ def guarded(body: Callable[[], object], flags: Flags) -> int:
     """Runs a command and returns its exit code: what it returned when that is a number, else 0."""
     try:
         code = body()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _silence()
+        output.flush()
+    except output.LostError as error:
+        return _lost(error.cause)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         output.error("interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
+        if isinstance(error, OSError) and _of_click(error):
+            return _lost(error)
         if flags.verbose:
             _traceback()
         return _explain(error, flags.verbose)
@@ -64,7 +66,7 @@ def _explain(error: Exception, verbose: bool) -> int:
         return error.exit_code
     again = "" if verbose else "run it again with -v to see where, and report it with what that prints"
     output.error(f"internal error: {type(error).__name__}: {error}", again)
-    return INTERNAL
+    return FAILED
 
 
 def _traceback() -> None:
@@ -73,7 +75,18 @@ def _traceback() -> None:
     sys.stderr.write(traceback.format_exc())
 
 
-def _silence() -> int:
-    """Nobody reads stdout any more; what is still buffered must not raise again when the interpreter ends."""
+def _of_click(error: OSError) -> bool:
+    """click prints help and the version itself."""
+    frame = error.__traceback__
+    while frame and frame.tb_frame.f_code is not click.echo.__code__:
+        frame = frame.tb_next
+    return frame is not None
+
+
+def _lost(error: OSError) -> int:
+    """stdout takes no more. Nobody reads it: no error. What is still buffered must not raise again when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE
+    if isinstance(error, BrokenPipeError):
+        return PIPE
+    output.error(f"cannot write to stdout: {error.strerror}", "what was asked for may be done: only its result could not be printed")
+    return FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,8 @@ from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+_COMPLETE = "_BUILDER_COMPLETE"
 
 
 class Frame(click.Group):
@@ -70,7 +73,15 @@ def run(argv: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # file names need not be UTF-8
             stream.reconfigure(errors="backslashreplace")
-    return guarded(lambda: root.main(list(argv) or ["--help"], prog_name="builder", standalone_mode=False, obj=flags), flags)
+    return guarded(lambda: _invoke(list(argv) or ["--help"], flags), flags)
+
+
+def _invoke(argv: list[str], flags: Flags) -> Any:
+    """What `root.main` does, but that it would make exit code 1 of every broken pipe."""
+    if _COMPLETE in os.environ:
+        return root.main(argv, prog_name="builder", complete_var=_COMPLETE, standalone_mode=False, obj=flags)
+    with root.make_context("builder", argv, obj=flags) as context:
+        return root.invoke(context)
 
 
 def _set_verbose(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -9,11 +9,21 @@ from typing import Any, TextIO
 
 import click
 
+from builder.errors import without_passwords
+
 SCHEMA = 1
 """Of every JSON document. It grows when a key goes away or changes its meaning; a new key leaves it."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 _RED, _YELLOW, _DIM = 31, 33, 2
+
+
+class LostError(Exception):
+    """stdout cannot be written. No OSError: click has a mind of its own about those."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def result(line: str) -> None:
@@ -41,7 +51,7 @@ def document(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     import json
 
     stamped = {"schema": SCHEMA, **value} if isinstance(value, Mapping) else [{"schema": SCHEMA, **item} for item in value]
-    sys.stdout.write(json.dumps(stamped, indent=2) + "\n")
+    _put(sys.stdout, json.dumps(stamped, indent=2) + "\n")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
@@ -98,8 +108,23 @@ def has_colour(stream: TextIO) -> bool:
 def _write(stream: TextIO, text: str, label: str = "", colour: int = 0) -> None:
     if label and has_colour(stream):
         label = f"\x1b[{colour}m{label}\x1b[0m"
-    stream.write(f"{label}{clean(text)}\n")
-    stream.flush()
+    said = clean(text) if stream is sys.stdout else clean(without_passwords(text))
+    _put(stream, f"{label}{said}\n")
+
+
+def flush() -> None:
+    """Nothing of the result may stay behind unnoticed."""
+    _put(sys.stdout, "")
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Writes and flushes. A stderr that is full or gone is no reason to stop."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        if stream is not sys.stderr:
+            raise LostError(error) from error
 
 
 def size(count: int) -> str:

@@ -6,11 +6,12 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
+from builder.errors import without_passwords
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?\Z")
 _PYTHON = re.compile(r"3\.\d+\Z")
 _FLOW = re.compile(r"[a-z][a-z0-9-]{0,21}\Z")
-_PASSWORD = re.compile(r"[a-z+]+://[^/@]*:[^/@]*@")
 
 
 def workdir(value: str) -> None:
@@ -62,8 +63,8 @@ def python(value: str) -> None:
 
 def public_url(value: str) -> None:
     """It ends up in labels that everybody who can pull can read."""
-    if value and ("://" not in value or _PASSWORD.match(value) or any(c.isspace() for c in value)):
-        raise ValueError('a URL such as "https://git.example.com/team/repository", without a password')
+    if value and ("://" not in value or without_passwords(value) != value or any(c.isspace() for c in value)):
+        raise ValueError('a URL such as "https://git.example.com/team/repository", without user and password')
 
 
 def command(value: tuple[str, ...]) -> None:

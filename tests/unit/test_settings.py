@@ -239,3 +239,15 @@ def test_every_key_says_what_it_means() -> None:
     for kind in (Tables, *(hint for hint in hints_of(Tables).values() if isinstance(hint, type))):
         for key in fields(kind):
             assert kind is Tables or key.metadata["meaning"], key.name
+
+
+@pytest.mark.parametrize("url", ["https://me:se/cret@h/x", "https://me:secret@h:1/x", "https://secret@h/x", "ssh://me:se@cret@h/x"])
+def test_a_password_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    said = message(tmp_path, f'[image]\nsource = "{url}"')
+    assert "without user and password" in said
+    assert "cret" not in said
+
+
+@pytest.mark.parametrize("url", ["https://h:443/a@b", "ssh://git@h/x", "https://h/x"])
+def test_a_url_without_a_password_is_taken(tmp_path: Path, url: str) -> None:
+    assert load_text(tmp_path, f'[image]\nsource = "{url}"').image.source == url

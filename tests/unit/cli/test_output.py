@@ -27,6 +27,12 @@ def test_only_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == "n\nwarning: w\nerror: e\nhint: h\n"
 
 
+def test_what_goes_to_stderr_holds_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    output.note("https://me:secret@h/x and ssh://git@h:22/x")
+    output.error("https://secret@h/x", "s3://key:secret@bucket")
+    assert capsys.readouterr().err == "https://***@h/x and ssh://git@h:22/x\nerror: https://***@h/x\nhint: s3://***@bucket\n"
+
+
 def test_a_terminal_never_obeys_what_others_wrote(capsys: pytest.CaptureFixture[str]) -> None:
     output.result("a\x1b]0;owned\x07b\x9bc\rd\te")
     output.table(["subject"], [["x\x1b[2J\ny"]])
