@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.data_files import data_path
+from builder.errors import UsageError
 from builder.process import run
 
 SUBJECT = "Train a small model of the next action"
@@ -31,9 +32,9 @@ _ENVIRONMENT = {
 def make_repository(directory: Path, path: str) -> None:
     """Fills `directory`, which must not exist or be empty, with the repository; branch main is checked out.
 
-    `path` is the PATH on which git is found.
+    `path` is the PATH on which git is found. Raises UsageError when the directory cannot be written.
     """
-    shutil.copytree(data_path("examples/agent"), directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "runs", "out"))
+    _copy_example(directory)
     patches = sorted(data_path("examples/history").glob("*.patch"))
     git = _Git(directory, path)
     git("init", "--quiet", "--template=", "--initial-branch=main")
@@ -42,6 +43,15 @@ def make_repository(directory: Path, path: str) -> None:
     git("add", "--all")
     git("commit", "--quiet", "--message", SUBJECT, "--message", BODY)
     git("am", "--quiet", "--committer-date-is-author-date", *(str(patch.absolute()) for patch in patches))
+
+
+def _copy_example(directory: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "runs", "out")
+    try:
+        shutil.copytree(data_path("examples/agent"), directory, dirs_exist_ok=True, ignore=ignored)
+    except OSError as error:
+        why = error.strerror or "the disk may be full"  # copytree gathers errors, and loses their words
+        raise UsageError(f"cannot write into {directory}: {why}", "name another directory") from error
 
 
 class _Git:

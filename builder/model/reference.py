@@ -13,6 +13,7 @@ from builder.model.oci import is_digest
 
 _NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
+_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?\Z")
 DOCKER_HUB = "registry-1.docker.io"
 
 
@@ -34,9 +35,17 @@ class Repository:
             first, rest = DOCKER_HUB, text if "/" in text else f"library/{text}"
         elif first in ("docker.io", "index.docker.io"):
             first = DOCKER_HUB
+        if not _is_host(first):
+            shown = "***@" * ("@" in first) + first.rpartition("@")[2]  # a password may stand before it
+            raise UsageError(f"{shown!r} is not a registry's host", "write host or host:port, with a port up to 65535")
         if not _NAME.match(rest):
             raise UsageError(f"{text!r} is not a repository name", "write host[:port]/name, in lower case")
         return cls(first, rest)
+
+
+def _is_host(text: str) -> bool:
+    name, port = _HOST.match(text), text.rpartition(":")[2]
+    return name is not None and (name["port"] is None or 0 < int(port) < 65536)
 
 
 @dataclass(frozen=True, slots=True)

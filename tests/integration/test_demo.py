@@ -42,3 +42,8 @@ def test_the_demos_directory_is_removed_when_it_fails(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: git is not installed")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert builder(["demo", "--dir", "/proc/x"]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot write into /proc/x: ")

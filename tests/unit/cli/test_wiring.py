@@ -49,9 +49,14 @@ def test_the_pull_name_is_for_the_store_of_the_settings_only() -> None:
         ("a.example.com/x:tag", "write a.example.com/x"),
         ("a.example.com/x@sha256:00", "write a.example.com/x"),
         ("a.example.com/UPPER", "lower case"),
+        ("127.0.0.1:99999/a", "a port up to 65535"),
+        ("a.example.com:/a", "a port up to 65535"),
+        ("user:secret@a.example.com/a", "host or host:port"),
+        ("https://user:secret@a.example.com/a", "registry.host/name"),
     ],
 )
 def test_nonsense_is_told_what_to_write(text: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_store(text, Settings())
     assert hint in caught.value.hint
+    assert "secret" not in caught.value.message
