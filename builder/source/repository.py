@@ -81,13 +81,15 @@ class Git:
         """The commit that a revision names, in any of git's spellings. Raises RevisionError when there is none."""
         if not revision or "\n" in revision or "\0" in revision:
             raise RevisionError(f"{revision!r} is not a revision")
+        # `^{commit}` looks through tags, and decides between objects with the same first digits. After `:/` it would be part of the text.
+        name = revision if revision.startswith(":/") else f"{revision}^{{commit}}"
         with self.reader() as reader:
             try:
-                found = reader.find(f"{revision}^{{commit}}")
+                found = reader.find(name)
             except SourceError as error:
                 raise RevisionError(error.message, error.hint) from error
         if found is None or found.kind != "commit":
-            raise RevisionError(f"no commit is named {revision!r} in {self.top or self.git_dir}", self._how_to_find(revision))
+            raise self._unknown(revision)
         return self._remember(found)
 
     def commit(self, sha: str) -> Commit:
@@ -193,6 +195,17 @@ class Git:
             if entry.home:
                 self._submodules[link.path + b"/" + entry.home] = module._submodules[entry.home]
             yield Entry(link.path + b"/" + entry.path, entry.mode, entry.oid, link.path + b"/" + entry.home if entry.home else link.path)
+
+    def _unknown(self, revision: str) -> RevisionError:
+        where = self.top or self.git_dir
+        if not _FULL_SHA.match(revision) and self._is_new(revision):
+            text = f"there is no commit yet on the current branch of {where}"
+            return RevisionError(text, "commit something: `git add` what belongs to it, then `git commit`")
+        return RevisionError(f"no commit is named {revision!r} in {where}", self._how_to_find(revision))
+
+    def _is_new(self, revision: str) -> bool:
+        unborn = self.run("rev-parse", "--verify", "--quiet", "HEAD", check=False).returncode != 0
+        return unborn and (revision == "HEAD" or not self.run("for-each-ref", "--count=1").stdout)
 
     def _how_to_find(self, revision: str) -> str:
         if self.shallow:

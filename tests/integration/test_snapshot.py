@@ -211,7 +211,7 @@ def test_a_bare_repository_has_none(repository: Repository, tree: Path, tmp_path
 
 
 def test_before_the_first_commit_there_is_no_head(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="HEAD"):
+    with pytest.raises(SourceError, match="there is no commit yet"):
         snapshot(Repository.make(tmp_path / "fresh").directory)
 
 
