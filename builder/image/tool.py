@@ -28,6 +28,7 @@ KIND = "tool"
 OLDEST_PYTHON = (3, 10)
 _FORMAT = 2
 _PACKAGE = Path(builder.__file__).parent
+_DATA = frozenset({"py.typed", "tool-requirements.txt"})
 _LOCK = Path(__file__).with_name("tool-requirements.txt")
 
 
@@ -48,28 +49,21 @@ def resolve_tool(settings: ImageSettings, base: Base, artifacts: Artifacts, *, p
 
     Unchanged tool: one request, or none. Raises SettingsError when `[image] tool` names a version that is neither this nor in the store.
     """
-    if without_tool(settings, base) is not None:
-        return None
-    python = settings.python or base.python
-    if settings.tool and settings.tool != builder.__version__:
-        return _other_version(settings, python, artifacts)
-    key = tool_key(python, settings.platform)
-    found = (
-        artifacts.find(f"tool-{key}", KIND)
-        or artifacts.bring(f"tool-{key}", KIND)
-        or _build(key, python, settings.platform, artifacts, progress)
-    )
-    return ToolLayers(key, found.digest, found.layers, found.diff_ids)
+    found = find_tool(settings, base, artifacts)
+    if found is not None or without_tool(settings, base) is not None:
+        return found
+    key = tool_key(base.python, settings.platform)
+    made = artifacts.bring(f"tool-{key}", KIND) or _build(key, base.python, settings.platform, artifacts, progress)
+    return ToolLayers(key, made.digest, made.layers, made.diff_ids)
 
 
 def find_tool(settings: ImageSettings, base: Base, artifacts: Artifacts) -> ToolLayers | None:
     """As `resolve_tool`, but makes nothing: None as well when the layers are nowhere yet."""
     if without_tool(settings, base) is not None:
         return None
-    python = settings.python or base.python
     if settings.tool and settings.tool != builder.__version__:
-        return _other_version(settings, python, artifacts)
-    key = tool_key(python, settings.platform)
+        return _other_version(settings, base.python, artifacts)
+    key = tool_key(base.python, settings.platform)
     found = artifacts.find(f"tool-{key}", KIND)
     return ToolLayers(key, found.digest, found.layers, found.diff_ids) if found else None
 
@@ -78,7 +72,7 @@ def without_tool(settings: ImageSettings, base: Base) -> str | None:
     """Why the image gets no tool layers: a warning, an empty text where nothing is wrong (scratch), None when it gets them."""
     if settings.base == "scratch":
         return ""
-    python = settings.python or base.python
+    python = base.python
     if not python:
         return 'the base\'s Python is unknown, so the image can run no built-in flow; say it in builder.toml: [image] python = "3.12"'
     if tuple(int(part) for part in python.split(".")) < OLDEST_PYTHON:
@@ -97,7 +91,10 @@ def tool_key(python: str, platform: str) -> str:
 
 
 def own_files() -> Iterator[tuple[str, bytes]]:
-    """Path below /opt/builder and content, sorted by path: the same in a checkout and in an installed wheel."""
+    """Path below /opt/builder and content, sorted by path: the same in a checkout and in an installed wheel.
+
+    Only Python and the files named in _DATA: what editors and merges leave in a checkout would go into everybody's images.
+    """
     roots = {"builder": _PACKAGE, "builder/_data/workflows": data_path("workflows"), "repo_slim": _PACKAGE.parent / "repo_slim"}
     found = {f"{name}/{path.relative_to(root).as_posix()}": path for name, root in roots.items() for path in _sources(root)}
     for name in sorted(found):
@@ -106,11 +103,10 @@ def own_files() -> Iterator[tuple[str, bytes]]:
 
 def _sources(root: Path) -> Iterator[Path]:
     for path in root.iterdir():
-        if path.name.startswith((".", "__pycache__")) or path == _PACKAGE / "_data":
-            continue
         if path.is_dir():
-            yield from _sources(path)
-        else:
+            if not path.name.startswith((".", "__pycache__")) and path != _PACKAGE / "_data":
+                yield from _sources(path)
+        elif path.name in _DATA or (path.suffix == ".py" and not path.name.startswith(".")):
             yield path
 
 

@@ -39,7 +39,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def resolve(lock: str, store: MemoryStore, *, provided: Sequence[str] = (), python: str = HERE, platform: str = "linux/amd64") -> Deps:
     settings = ImageSettings(python=python, platform=platform, deps=DepsSettings(lock="requirements.lock", provided=tuple(provided)))
     files = CommitFiles({"requirements.lock": lock.encode()}.get, lambda: (), lambda _: iter(()))
-    deps = resolve_deps(settings, files, scratch(), Artifacts(store))
+    deps = resolve_deps(settings, files, scratch(platform, python), Artifacts(store))
     assert deps is not None
     return deps
 
@@ -194,6 +194,15 @@ def test_provided_packages_are_left_to_the_base(wheels: Path) -> None:
     assert (nothing.layers, nothing.digest) == ((), "")
 
 
+def test_what_the_base_says_of_its_python_goes_before_the_settings(wheels: Path) -> None:
+    lock = make_wheel(wheels, "old", "1.0", {"old.py": ""}).replace(" ", " ; python_version < '3.12' ", 1)
+    settings = ImageSettings(python="3.13", deps=DepsSettings(lock="requirements.lock"))
+    files = CommitFiles({"requirements.lock": lock.encode()}.get, lambda: (), lambda _: iter(()))
+    deps = resolve_deps(settings, files, scratch(python="3.10"), Artifacts(MemoryStore()))
+    assert deps is not None
+    assert len(deps.layers) == 1
+
+
 def test_markers_are_those_of_the_images_python_and_platform(wheels: Path) -> None:
     lock = make_wheel(wheels, "old", "1.0", {"old.py": ""}).replace(" ", " ; python_version < '3.12' ", 1)
     lock += make_wheel(wheels, "new", "1.0", {"new.py": ""}).replace(" ", " ; python_version >= '3.12' and sys_platform == 'linux' ", 1)
@@ -274,9 +283,11 @@ def test_without_a_known_python_nothing_can_be_installed(wheels: Path) -> None:
 
 
 def test_a_lock_that_the_commit_lacks_is_named() -> None:
-    settings = ImageSettings(python="3.12", deps=DepsSettings(lock="missing.lock"))
+    settings = ImageSettings(deps=DepsSettings(lock="missing.lock"))
     with pytest.raises(DepsError, match=r"missing\.lock, which the commit does not have"):
-        resolve_deps(settings, CommitFiles(lambda _: None, lambda: (), lambda _: iter(())), scratch(), Artifacts(MemoryStore()))
+        resolve_deps(
+            settings, CommitFiles(lambda _: None, lambda: (), lambda _: iter(())), scratch(python="3.12"), Artifacts(MemoryStore())
+        )
 
 
 @pytest.mark.slow

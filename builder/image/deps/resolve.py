@@ -109,14 +109,13 @@ def _deps(recipe: Recipe, found: Artifact) -> Deps:
 
 
 def _lock_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: Base) -> LockRecipe:
-    python = settings.python or base.python
-    if not python:
+    if not base.python:
         hint = 'say it: [image] python = "3.12", or run `builder base pin`, which looks into the base'
         raise DepsError("a lock is installed for the base's Python, and nobody knows which that is", hint)
     data = _read(files, deps.lock, "[image.deps] lock")
     requirements = lock.without(lock.parse(data, deps.lock), deps.provided, deps.lock)
     provided = [lock.normalise(name) for name in deps.provided]
-    return LockRecipe(key.lock_key(data, provided, python, settings.platform), requirements, python, settings.platform)
+    return LockRecipe(key.lock_key(data, provided, base.python, settings.platform), requirements, base.python, settings.platform)
 
 
 def _dockerfile_recipe(settings: ImageSettings, deps: DepsSettings, files: CommitFiles, base: Base) -> DockerfileRecipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import subprocess
 import sys
 import tarfile
 from dataclasses import replace
@@ -90,6 +91,31 @@ def test_an_installed_wheel_and_a_checkout_give_the_same_files(monkeypatch: pyte
     monkeypatch.setattr(tool, "_PACKAGE", tmp_path / "site/builder")
     monkeypatch.setattr("builder.data_files._PACKAGE", tmp_path / "site/builder")
     assert list(tool.own_files()) == expected
+
+
+@pytest.mark.parametrize("stray", ["image/tool.py.orig", "notes.txt", "image/.#tool.py", "dump.bin", "core"])
+def test_what_lies_about_in_a_checkout_stays_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stray: str) -> None:
+    for path in ("builder/image/tool.py", "builder/py.typed", "builder/image/tool-requirements.txt", f"builder/{stray}"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    for other in ("repo_slim", "workflows"):
+        (tmp_path / other).mkdir()
+    monkeypatch.setattr(tool, "_PACKAGE", tmp_path / "builder")
+    monkeypatch.setattr("builder.data_files._PACKAGE", tmp_path / "builder")
+    assert [path for path, _ in tool.own_files()] == ["builder/image/tool-requirements.txt", "builder/image/tool.py", "builder/py.typed"]
+
+
+def test_every_tracked_file_is_in_but_those_that_no_image_needs() -> None:
+    not_needed = {"builder/image/tool-requirements.in"}
+    root = Path(builder.__file__).parents[1]
+    listed = subprocess.run(["git", "ls-files", "builder", "repo_slim"], cwd=root, capture_output=True, text=True, check=True)
+    assert set(listed.stdout.split()) - not_needed <= {path for path, _ in tool.own_files()}
+
+
+def test_what_the_base_says_of_its_python_goes_before_the_settings() -> None:
+    made = tool.resolve_tool(replace(SETTINGS, python="3.12"), BASE, Artifacts(MemoryStore()))
+    assert made is not None
+    assert made.key == tool.tool_key("3.11", "linux/amd64")
 
 
 def test_another_version_is_taken_from_the_store() -> None:
