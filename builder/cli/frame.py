@@ -36,6 +36,8 @@ class Frame(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
+        if not ctx.resilient_parsing:
+            _refuse_empty(args)
         command = self.get_command(ctx, word)
         if command is not None:
             return word, command, args[1:]
@@ -103,6 +105,15 @@ def _add_verbose(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _add_verbose(inner)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Nobody means an empty value: where a variable is unset, taking the default instead would push to the wrong place."""
+    for before, word in zip(["", *words], words, strict=False):
+        option = word[:-1] if word.startswith("--") and word.endswith("=") else before if not word else None
+        if option is not None:
+            what = option if option.startswith("-") else "an argument"
+            raise UsageError(f"{what} is empty", "is a variable unset?")
 
 
 def _names_a_flow(word: str) -> bool:

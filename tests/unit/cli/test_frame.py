@@ -178,6 +178,26 @@ def test_every_error_class_has_a_documented_exit_code() -> None:
     assert {kind.exit_code for kind in kinds} <= set(EXIT_CODES)
 
 
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (["image", "--to", ""], "--to"),
+        (["image", "--to="], "--to"),
+        (["image", "-o", ""], "-o"),
+        (["base", "pin", ""], "an argument"),
+        (["verify", "--repo", "", "HEAD"], "--repo"),
+    ],
+)
+def test_an_empty_value_is_not_the_default(line: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.run(line) == 2
+    assert capsys.readouterr().err == f"error: {what} is empty\nhint: is a variable unset?\n"
+
+
+def test_an_empty_value_of_a_key_is_the_flows_affair(ran: list[str]) -> None:
+    assert frame.run(["finetune", "name="]) == 0
+    assert ran == ["finetune", "name="]
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert frame.run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("builder 0.")
