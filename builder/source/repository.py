@@ -14,7 +14,7 @@ from types import TracebackType
 from builder import process
 from builder.errors import RevisionError, SourceError
 from builder.model.tree import SUBMODULE, Commit, Entry
-from builder.source import partial, sizes, submodules
+from builder.source import partial, paths, sizes, submodules
 from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
 from builder.source.trees import TreeCache
 
@@ -131,10 +131,9 @@ class Git:
             return b"".join(found.data for found in reader.objects([entry.oid]))
 
     def read_path(self, commit: Commit, path: str) -> bytes | None:
-        """The content of one path of a commit; None when there is no such file."""
+        """The content of one path of a commit; None when there is no such file. One link is followed, inside of the commit."""
         with self.reader() as reader:
-            found = reader.find(f"{commit.sha}:{path}")
-        return found.data if found and found.kind == "blob" else None
+            return paths.read_path(reader, commit, path)
 
     def stream(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, Iterator[bytes]]]:
         """Each file with its size and its content in chunks, in order; each must be read before the next is taken."""

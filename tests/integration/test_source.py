@@ -1,4 +1,4 @@
-"""Reading a repository: git that dies, and revisions in git's odder spellings."""
+"""Reading a repository: git that dies, revisions in git's odder spellings, links, and repositories with nothing in them."""
 
 from __future__ import annotations
 
@@ -73,3 +73,30 @@ def test_a_head_whose_commit_is_lost_is_not_called_new(repository: Repository) -
     (repository.directory / ".git/refs/heads/main").write_text(f"{sha}\n")
     with Git.open(repository.directory) as git, pytest.raises(RevisionError, match="no commit is named 'HEAD'"):
         git.resolve("HEAD")
+
+
+# --- links ----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "target"), [("x.toml", "conf/real.toml"), ("sub/x.toml", "../conf/real.toml"), ("conf/x.toml", "./real.toml")]
+)
+def test_a_path_that_is_a_link_is_read_where_it_points(repository: Repository, path: str, target: str) -> None:
+    repository.commit({path: target, "conf/real.toml": b"[image]\n"})
+    with Git.open(repository.directory) as git:
+        assert git.read_path(git.resolve("main"), path) == b"[image]\n"
+
+
+@pytest.mark.parametrize("target", ["gone.toml", "/etc/passwd", "../x.toml", "conf/../../x", "conf", "other.toml", "x.toml", ""])
+def test_a_link_that_leads_nowhere_is_named(repository: Repository, target: str) -> None:
+    repository.commit({"x.toml": target, "conf/real.toml": b"[image]\n", "other.toml": "conf/real.toml"})
+    with Git.open(repository.directory) as git, pytest.raises(SourceError, match=r"x\.toml is a link to"):
+        git.read_path(git.resolve("main"), "x.toml")
+
+
+def test_paths_that_are_no_file_hold_nothing(repository: Repository) -> None:
+    repository.commit({"a/b": b"1", "link": "a"})
+    with Git.open(repository.directory) as git:
+        commit = git.resolve("main")
+        assert git.read_path(commit, "a/b") == b"1"
+        assert [git.read_path(commit, path) for path in ("a", "a/c", "c", "a/b/c", "link/b", "c/d")] == [None] * 6
