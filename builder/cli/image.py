@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli import complete, output
-from builder.errors import UsageError
+from builder.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
+    from builder.cli.making import Maker
     from builder.model.image import BuiltImage
+    from builder.model.tree import Commit
 
 _REVISION: dict[str, Any] = {"default": "", "shell_complete": complete.revision}
 
@@ -68,9 +70,12 @@ def command(
         if dry_run:
             from builder.cli import plan
 
-            plan.show(built, form)
+            plan.show(built, form, maker.unmade)
         else:
-            _show(built, form)
+            _show(built, form, maker)
+        if maker.skipped:
+            skipped = output.plural(len(maker.skipped), "commit")
+            raise SourceError(f"{skipped} could not be made into an image: see above", "--since REV leaves out REV and what is older")
 
 
 def _check(*, dirty: bool, include: Sequence[str], missing: bool, since: str, revision: str) -> None:
@@ -82,7 +87,7 @@ def _check(*, dirty: bool, include: Sequence[str], missing: bool, since: str, re
         raise UsageError("--since only goes with --missing")
 
 
-def _show(images: Iterable[BuiltImage], form: str) -> None:
+def _show(images: Iterable[BuiltImage], form: str, maker: Maker) -> None:
     done = []
     for image in images:
         done.append(image)
@@ -91,12 +96,14 @@ def _show(images: Iterable[BuiltImage], form: str) -> None:
         _comment(image)
     if form == "json":
         output.document([as_json(image) for image in done])
-    elif form == "table":
+    elif form == "table" and done:
         show_table(done)
-    if not done:
-        output.note("every commit has its image; nothing to do")
-    elif form == "table":
-        output.note(f"next: builder run finetune@{done[-1].commit.sha[:12]}")
+        output.note(f"next: {_next(maker, done[-1].commit)}")
+
+
+def _next(maker: Maker, commit: Commit) -> str:
+    flows = sorted(name for name, flow in maker.settings_at(commit).flow.items() if flow.evals)
+    return f"builder run {flows[0]}@{commit.sha[:12]}" if flows else f"builder verify {commit.sha[:12]}"
 
 
 def _comment(image: BuiltImage) -> None:
@@ -104,7 +111,9 @@ def _comment(image: BuiltImage) -> None:
         output.note(f"{image.commit.sha[:12]} has its image already; nothing to do")
         return
     layers = output.plural(sum(layer.state == "uploaded" for layer in image.layers), "layer")
+    absent = sum(layer.size for layer in image.layers if layer.state == "absent")
     sizes = f"{output.size(image.new_bytes)} new in {layers}, {output.size(image.reused_bytes)} reused"
+    sizes += f", {output.size(absent)} of the base not here (--with-base)" if absent else ""
     output.note(f"{image.commit.sha[:12]} {image.commit.subject[:60]}: {sizes}, {output.duration(image.seconds)}")
     if image.pointers:
         listed = ", ".join(image.pointers[:5]) + (f" and {len(image.pointers) - 5} more" if len(image.pointers) > 5 else "")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
-from builder.errors import BlobUnknownError, UsageError
+from builder.errors import BlobUnknownError, BuilderError, DepsError, SettingsError, UsageError
 from builder.image.report import existing_image, settings_key
-from builder.model.annotations import SETTINGS
+from builder.model.annotations import BASE_NAME, SETTINGS
 from builder.model.image import BuiltImage
 from builder.model.tree import Commit
 from builder.settings import ImageSettings, Settings, at_commit
@@ -45,6 +45,10 @@ class Maker:
         self._to = to
         self._workshop: Workshop | None = None
         self._said: set[str] = set()
+        self.skipped: list[str] = []
+        """Commits that `missing` could not make an image of."""
+        self.unmade: list[str] = []
+        """What a dry run left out, as it is not made yet: then digests are not those of the real run."""
 
     @property
     def workshop(self) -> Workshop:
@@ -53,12 +57,15 @@ class Maker:
         return self._workshop
 
     def one(self, revision: str) -> BuiltImage:
-        return self.make(self.git.resolve(revision))
+        commit = self.git.resolve(revision)
+        if revision == "HEAD" and self.image_settings(commit) != self._with_base(self.settings.image):
+            self._say_once("[image] in the working tree is not the commit's, which counts; commit it, or use --dirty", output.note)
+        return self.make(commit)
 
     def working_tree(self, include: Sequence[str] = ()) -> BuiltImage:
         from builder.source.snapshot import take_snapshot
 
-        snapshot = take_snapshot(self.git, include)
+        snapshot = take_snapshot(self.git, include, keep=not self._dry_run)
         output.note(f"the working tree is {snapshot.describe()}: {snapshot.commit.sha[:12]}")
         return self.make(snapshot.commit)
 
@@ -75,11 +82,26 @@ class Maker:
         from builder.image.missing import find_missing
 
         found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
-        if found.commits:
-            output.note(f"{output.plural(len(found.commits), 'commit')} without an image; the search ended at {found.stopped}")
-        yield from build_images(
-            self.git, self.store, ((commit, self._inputs(commit, self.image_settings(commit))) for commit in found.commits)
-        )
+        count = output.plural(len(found.commits), "commit") if found.commits else "no commit is"
+        output.note(f"{count} without an image; the search ended at {found.stopped}")
+        yield from build_images(self.git, self.store, self._with_inputs(found.commits), skip=self._skip)
+
+    def _with_inputs(self, commits: Iterable[Commit]) -> Iterator[tuple[Commit, Inputs]]:
+        """Leaves out commits whose own settings or dependencies cannot be used: one of them must not hold up all after it."""
+        for commit in commits:
+            if inputs := self._inputs_or_skip(commit):
+                yield commit, inputs
+
+    def _inputs_or_skip(self, commit: Commit) -> Inputs | None:
+        try:
+            return self._inputs(commit, self.image_settings(commit))
+        except (SettingsError, DepsError) as error:
+            self._skip(commit, error)
+            return None
+
+    def _skip(self, commit: Commit, error: BuilderError) -> None:
+        self.skipped.append(commit.sha)
+        output.warn(f"{commit.sha[:12]} {commit.subject[:60]}: skipped: {error.message}")
 
     def make(self, commit: Commit) -> BuiltImage:
         """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
@@ -94,14 +116,16 @@ class Maker:
         return self._make_new(commit, settings)
 
     def image_settings(self, commit: Commit) -> ImageSettings:
-        settings = self.settings_at(commit).image
+        return self._with_base(self.settings_at(commit).image)
+
+    def _with_base(self, settings: ImageSettings) -> ImageSettings:
         return replace(settings, base=self._base) if self._base else settings
 
     def settings_at(self, commit: Commit) -> Settings:
         """The settings that hold for the commit; says on stderr what its file holds that this tool does not know."""
         settings, warnings = at_commit(self.settings, lambda path: self.git.read_path(commit, path), commit.sha)
         for warning in warnings:
-            output.warn(warning)
+            self._say_once(warning, output.warn)
         return settings
 
     def layout(self) -> LayoutStore:
@@ -121,8 +145,8 @@ class Maker:
         store = self.layout()
         for image in images:
             if missing := store.missing_blobs(image.manifest):
-                base = wiring.open_base_store(pinned(self.image_settings(image.commit).base)[0], self.settings)
-                copy_blobs(missing, base, store, progress())
+                name = image.manifest.annotations.get(BASE_NAME) or pinned(self.image_settings(image.commit).base)[0]
+                copy_blobs(missing, wiring.open_base_store(name, self.settings), store, progress())
             yield image
 
     def _make_new(self, commit: Commit, settings: ImageSettings) -> BuiltImage:
@@ -148,6 +172,7 @@ class Maker:
 
         if self._dry_run:
             inputs, missing = foresee(self.workshop, self.git, commit, settings)
+            self.unmade += missing
             for what in missing:
                 self._say_once(f"{what} would be made first; not in this plan", output.note)
         else:

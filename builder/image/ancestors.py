@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+from builder.errors import SourceError
 from builder.image import code
 from builder.image.code import Known
+from builder.image.report import own_manifest
 from builder.model.annotations import LARGE, RULES, SHARD
 from builder.model.oci import Descriptor, Manifest, StoredManifest
 from builder.model.tree import Commit
@@ -34,8 +37,8 @@ def find_ancestor(git: Git, store: Store, commit: Commit, settings: ImageSetting
     """Looks for the parents first, then for first parents further back, some at a time."""
     for candidates in _batches(git, commit):
         for candidate, stored in zip(candidates, _fetch(store, candidates), strict=True):
-            if stored:
-                return as_ancestor(git, candidate, Manifest.from_bytes(stored.data), settings)
+            if stored and (manifest := own_manifest(stored)):
+                return as_ancestor(git, candidate, manifest, settings)
     return None
 
 
@@ -44,8 +47,9 @@ def as_ancestor(git: Git, commit: Commit, manifest: Manifest, settings: ImageSet
     shards = {layer.annotations[SHARD]: layer for layer in manifest.layers if SHARD in layer.annotations}
     known = Known()
     if manifest.annotations.get(RULES) == code.rules(settings):
-        oids = frozenset(entry.oid for entry in code.select_files(git, commit, settings))
-        known = Known(oids, code.read_large(manifest.annotations.get(LARGE, "")))
+        with suppress(SourceError):  # its submodules may be gone: then its layers serve, but not its list of files
+            oids = frozenset(entry.oid for entry in code.select_files(git, commit, settings))
+            known = Known(oids, code.read_large(manifest.annotations.get(LARGE, "")))
     return Ancestor(commit, manifest, shards, known)
 
 

@@ -12,11 +12,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from builder.image.base import Base
-from builder.model.annotations import BASE_DIGEST, BASE_NAME, CREATED, DIFF_ID, KIND, REVISION, SOURCE, TITLE
+from builder.model.annotations import BASE_DIGEST, BASE_NAME, CREATED, DIFF_ID, KIND, REVISION, SOURCE, STANDARD, TITLE
 from builder.model.oci import CONFIG, Descriptor, Manifest, canonical_json, sha256
 from builder.model.tree import Commit
 from builder.settings import ImageSettings
 
+_LAST_SECOND = 253402300799  # of the year 9999
 _DOCKER_ONLY = ("id", "parent", "throwaway", "container", "container_config", "docker_version")
 
 
@@ -36,7 +37,7 @@ def image_config(base: Base, inner: Mapping[str, Any], commit: Commit, settings:
                 **inner,
                 "Env": _environment(inner.get("Env") or [], commit, settings),
                 "WorkingDir": settings.workdir,
-                "Labels": {**(inner.get("Labels") or {}), **labels(commit, settings, base)},
+                "Labels": {**_base_labels(inner), **labels(commit, settings, base)},
             },
             "rootfs": {"type": "layers", "diff_ids": [*base.diff_ids, *(layer.annotations[DIFF_ID] for layer in added)]},
             "history": history,
@@ -57,14 +58,18 @@ def labels(commit: Commit, settings: ImageSettings, base: Base) -> dict[str, str
     """The standard keys, for the config's labels and the manifest's annotations alike."""
     standard = {REVISION: commit.sha, CREATED: rfc3339(commit.date), SOURCE: settings.source}
     if base.digest:
-        name = "" if settings.base.startswith("oci:") else settings.base.partition("@")[0]  # a directory of this machine is nobody's name
-        standard |= {BASE_NAME: name, BASE_DIGEST: base.digest}
+        standard |= {BASE_NAME: base_name(settings), BASE_DIGEST: base.digest}
     return {key: value for key, value in standard.items() if value}
 
 
+def base_name(settings: ImageSettings) -> str:
+    """The base's name as the settings have it; none for `oci:DIR`, as a directory of one machine is nobody's name."""
+    return "" if settings.base.startswith("oci:") else settings.base.partition("@")[0]
+
+
 def rfc3339(seconds: int) -> str:
-    """A commit's date as the OCI specification wants it, in UTC."""
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A commit's date as the OCI specification wants it, in UTC; git knows later years than it."""
+    return datetime.fromtimestamp(min(max(seconds, 0), _LAST_SECOND), tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def code_path(settings: ImageSettings) -> tuple[str, ...]:
@@ -73,11 +78,16 @@ def code_path(settings: ImageSettings) -> tuple[str, ...]:
 
 
 def _environment(below: Iterable[str], commit: Commit, settings: ImageSettings) -> list[str]:
-    variables = dict(item.partition("=")[::2] for item in below) | dict(settings.env)
+    variables = dict(item.partition("=")[::2] for item in below) | dict(sorted(settings.env.items()))
     python_path = ":".join(entry for entry in (*code_path(settings), variables.get("PYTHONPATH", "")) if entry)
     if python_path:
         variables["PYTHONPATH"] = python_path
     return [f"{key}={value}" for key, value in {**variables, "BUILDER_COMMIT": commit.sha}.items()]
+
+
+def _base_labels(inner: Mapping[str, Any]) -> dict[str, str]:
+    """Less the standard ones: its title, version or source would look like the commit's."""
+    return {key: value for key, value in (inner.get("Labels") or {}).items() if not key.startswith(STANDARD)}
 
 
 def _base_history(base: Base) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from builder.model.index import is_index, manifest_type, pick_platform
 from builder.model.oci import Descriptor, Manifest, StoredManifest, is_digest
 from builder.model.platform import Platform
 from builder.model.reference import DOCKER_HUB, Reference
+from builder.model.units import size
 from builder.stores.interface import Store
 from builder.stores.layout import LayoutStore
 
@@ -118,8 +119,8 @@ def require_base(base: Base, store: Store) -> None:
         return
     missing = missing_layers(base.layers, store)
     if missing:
-        size = sum(layer.size for layer in missing)
-        message = f"{store.name} lacks the base {base.reference}: {len(missing)} of its {len(base.layers)} layers, {gigabytes(size)}"
+        lacks = f"{len(missing)} of its {len(base.layers)} layers, {size(sum(layer.size for layer in missing))}"
+        message = f"{store.name} lacks the base {base.reference}: {lacks}"
         raise StoreError(message, "run `builder base mirror` once, best where the network is fast; `builder image` never copies a base")
 
 
@@ -131,10 +132,6 @@ def missing_layers(layers: tuple[Descriptor, ...], store: Store) -> tuple[Descri
     with ThreadPoolExecutor(8) as pool:
         there = list(pool.map(lambda layer: store.has_blob(layer.digest), unique))
     return tuple(layer for layer, held in zip(unique, there, strict=True) if not held)
-
-
-def gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _digest(text: str, whole: str) -> str:

@@ -24,7 +24,8 @@ _VARIABLES = ("PYTHON_VERSION", "PYVER")  # the official Python images, and NVID
 _VERSION = re.compile(r"(3\.\d+)(?:\.\d+)?(?:[a-z]+\d+)?\Z")
 _PROGRAM = re.compile(r"python(3\.\d+)\Z")
 _LIBRARY = re.compile(r"(?:usr|usr/local|opt/[^/]+)/lib/python(3\.\d+)/os\.py\Z")
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What container engines use where an image sets no PATH."""
 _LINK, _EXECUTABLE, _STANDARD_LIBRARY = range(3)
 
 Evidence = tuple[int, int, str, str]
@@ -110,7 +111,7 @@ def _normal(name: str) -> str:
 def _search_path(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The directories of PATH without the first slash, then where Debian keeps the links that PATH's links lead to."""
     said = [line.removeprefix("PATH=") for line in _environment(config) if line.startswith("PATH=")]
-    directories = [*(said[-1] if said else _PATH).split(":"), "/opt/conda/bin", "/etc/alternatives"]
+    directories = [*(said[-1] if said else DEFAULT_PATH).split(":"), "/opt/conda/bin", "/etc/alternatives"]
     return tuple(dict.fromkeys(directory.strip("/") for directory in directories if directory))
 
 

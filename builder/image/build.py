@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
-from builder.errors import BlobUnknownError, TagConflictError
+from builder.errors import BlobUnknownError, BuilderError, SourceError, TagConflictError
 from builder.image.ancestors import Ancestor, as_ancestor, find_ancestor
 from builder.image.compose import Composed, Inputs, compose
 from builder.image.report import new_image
@@ -22,6 +22,8 @@ from builder.model.oci import MANIFEST
 from builder.model.tree import Commit
 from builder.source.repository import Git
 from builder.stores.interface import Store
+
+Skip = Callable[[Commit, BuilderError], None]
 
 _WORKERS = 4
 _AHEAD = 4  # commits that are composed while others before them are still being sent
@@ -36,8 +38,12 @@ def build_image(git: Git, store: Store, commit: Commit, inputs: Inputs, *, plain
     return next(build_images(git, store, [(commit, inputs)], plain=plain))
 
 
-def build_images(git: Git, store: Store, wanted: Iterable[tuple[Commit, Inputs]], *, plain: bool = True) -> Iterator[BuiltImage]:
+def build_images(
+    git: Git, store: Store, wanted: Iterable[tuple[Commit, Inputs]], *, plain: bool = True, skip: Skip | None = None
+) -> Iterator[BuiltImage]:
     """The images of commits in a row, ancestors first, each on top of the one before it; in that order, each as soon as it is named.
+
+    A commit that git cannot give, or that no image can hold, is handed to `skip`, and the others are made; without `skip` it is raised.
 
     While one is sent the next ones are written already. They are named one after the other, so that what a manifest takes over is there.
     """
@@ -51,7 +57,13 @@ def build_images(git: Git, store: Store, wanted: Iterable[tuple[Commit, Inputs]]
                 ancestor: Ancestor | None = as_ancestor(git, composed.commit, composed.manifest, inputs.settings)
             else:
                 ancestor = find_ancestor(git, store, commit, inputs.settings)
-            composed = compose(git, store, commit, inputs, ancestor, pool)
+            try:
+                composed = compose(git, store, commit, inputs, ancestor, pool)
+            except SourceError as error:
+                if skip is None:
+                    raise
+                skip(commit, error)
+                continue
             pending.append(namer.submit(_finish, git, store, composed, inputs, ancestor, pool, plain, began))
             if len(pending) > _AHEAD:
                 yield _counted(pending.popleft().result(), store.requests - asked)
@@ -103,6 +115,6 @@ def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()

@@ -45,7 +45,8 @@ class Inputs:
     def key(self, commit: Commit) -> str:
         """The inputs key: 16 hex digits that name what the digest is a function of."""
         below = [layer.digest for layer in self.below]
-        parts = [commit.sha, image_key(self.settings), self.base.digest, below, self.config, FORMAT]
+        base = [assemble.base_name(self.settings), self.base.digest]
+        parts = [commit.sha, image_key(self.settings), base, below, self.config, FORMAT]
         return sha256(canonical_json(parts))[7:23]
 
 

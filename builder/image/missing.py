@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from builder.errors import BuilderError
+from builder.errors import BuilderError, UsageError
+from builder.image.report import own_manifest
+from builder.model.oci import StoredManifest
 from builder.model.tree import Commit
 from builder.source.repository import Git
 from builder.stores.interface import Store
@@ -28,6 +30,7 @@ def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = 
     """First parents of `commit` and itself, back to `since` (which is not looked at), else to the newest that has an image; at most 200.
 
     With `since` commits in between that have an image are left out. A shallow clone is deepened once.
+    Raises UsageError when the line of first parents ends and `since` was not on it.
     """
     found: list[Commit] = []
     last, looked = commit, 0
@@ -43,6 +46,10 @@ def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = 
         last, looked = candidates[-1], looked + len(candidates)
         if looked == LIMIT:
             break
+    if since and not last.parents:
+        raise UsageError(
+            f"{since.sha[:12]} is not among the first parents of {commit.sha[:12]}", "name an older commit of this branch with --since"
+        )
     return Missing(tuple(reversed(found)), _end(last, looked))
 
 
@@ -74,7 +81,11 @@ def _batches(commits: Iterator[Commit]) -> Iterator[list[Commit]]:
 
 def _have_image(store: Store, commits: Sequence[Commit]) -> list[bool]:
     with ThreadPoolExecutor(_AT_ONCE, "look") as pool:
-        return list(pool.map(lambda commit: store.get_manifest(commit.sha) is not None, commits))
+        return list(pool.map(lambda commit: _is_image(store.get_manifest(commit.sha)), commits))
+
+
+def _is_image(stored: StoredManifest | None) -> bool:
+    return stored is not None and own_manifest(stored) is not None
 
 
 def _end(last: Commit, looked: int) -> str:

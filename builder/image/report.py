@@ -2,52 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
 
-from builder.model.annotations import KIND, TITLE
+from builder.errors import IntegrityError, StoreError
+from builder.model.annotations import INPUTS, KIND, TITLE
 from builder.model.image import BuiltImage, LayerReport
-from builder.model.oci import Descriptor, Manifest, canonical_json, sha256
+from builder.model.oci import Manifest, StoredManifest, canonical_json, sha256
 from builder.model.tree import Commit
-from builder.settings import ImageSettings
+from builder.settings import ImageSettings, image_key
 from builder.stores.interface import Store
 
 
 def existing_image(store: Store, commit: Commit, tag: str) -> BuiltImage | None:
-    """The image that a tag names, as the result of a build that had nothing to do."""
+    """The image that a tag names, as the result of a build that had nothing to do.
+
+    Raises StoreError when the tag is taken by an image that this tool did not make.
+    """
     asked = store.requests
     stored = store.get_manifest(tag)
     if stored is None:
         return None
-    manifest = Manifest.from_bytes(stored.data)
-    layers = layer_reports(manifest, lambda _: "reused")
-    size = total_size(manifest)
+    manifest = own_manifest(stored)
+    if manifest is None:
+        message = f"{store.name}: the tag {tag} names an image that this tool did not make"
+        raise StoreError(message, "give images a repository of their own (--to); --refresh makes one beside it")
+    layers = _layers(manifest, _absent(store, manifest))
     reference = store.reference(stored.digest)
-    return BuiltImage(commit, reference, stored.digest, layers, 0, size, manifest, existed=True, requests=store.requests - asked)
+    reused = manifest.config.size + sum(layer.size for layer in layers if layer.state == "reused")
+    return BuiltImage(commit, reference, stored.digest, layers, 0, reused, manifest, existed=True, requests=store.requests - asked)
 
 
 def new_image(store: Store, commit: Commit, digest: str, manifest: Manifest, sent: Collection[str], mounted: Collection[str]) -> BuiltImage:
     """`sent`: digests of the blobs that went to the store; `mounted`: of those that the registry took over from another repository."""
-    blobs = {blob.digest: blob.size for blob in (*manifest.layers, manifest.config)}
-    new = {digest: blobs[digest] for digest in sent if digest in blobs}
-    states = {**dict.fromkeys(mounted, "mounted"), **dict.fromkeys(new, "uploaded")}
-    layers = layer_reports(manifest, lambda layer: states.get(layer.digest, "reused"))
-    size = sum(new.values())
-    return BuiltImage(commit, store.reference(digest), digest, layers, size, total_size(manifest) - size, manifest)
+    states = {**_absent(store, manifest), **dict.fromkeys(mounted, "mounted"), **dict.fromkeys(sent, "uploaded")}
+    layers = _layers(manifest, states)
+    sizes = {layer.digest: (layer.size, layer.state) for layer in layers}
+    sizes[manifest.config.digest] = (manifest.config.size, states.get(manifest.config.digest, "reused"))
+    new = sum(size for size, state in sizes.values() if state == "uploaded")
+    reused = sum(size for size, state in sizes.values() if state in ("reused", "mounted"))
+    return BuiltImage(commit, store.reference(digest), digest, layers, new, reused, manifest)
+
+
+def own_manifest(stored: StoredManifest) -> Manifest | None:
+    """The manifest of a commit's image; None for an index, or for what another tool made."""
+    try:
+        manifest = Manifest.from_bytes(stored.data)
+    except IntegrityError:
+        return None
+    return manifest if INPUTS in manifest.annotations else None
 
 
 def settings_key(settings: ImageSettings) -> str:
-    """16 hex digits of what `[image]` says, to tell an image that other settings made."""
-    return sha256(canonical_json(asdict(settings)))[7:23]
+    """16 hex digits of what `[image]` itself says, to tell an image that other settings made. A function of what is in the inputs key."""
+    return sha256(canonical_json(image_key(settings)))[7:23]
 
 
-def layer_reports(manifest: Manifest, state: Callable[[Descriptor], str]) -> tuple[LayerReport, ...]:
+def _absent(store: Store, manifest: Manifest) -> dict[str, str]:
+    """The base's layers that a sparse store does without."""
+    if not store.sparse:
+        return {}
+    base = [layer.digest for layer in manifest.layers if layer.annotations.get(KIND, "base") == "base"]
+    return {digest: "absent" for digest in base if not store.has_blob(digest)}
+
+
+def _layers(manifest: Manifest, states: Mapping[str, str]) -> tuple[LayerReport, ...]:
     return tuple(
-        LayerReport(layer.digest, layer.size, layer.annotations.get(KIND, "base"), state(layer), layer.annotations.get(TITLE, ""))
+        LayerReport(
+            layer.digest,
+            layer.size,
+            layer.annotations.get(KIND, "base"),
+            states.get(layer.digest, "reused"),
+            layer.annotations.get(TITLE, ""),
+        )
         for layer in manifest.layers
     )
-
-
-def total_size(manifest: Manifest) -> int:
-    """Bytes of config and layers, as stored."""
-    return manifest.config.size + sum(layer.size for layer in manifest.layers)

@@ -10,7 +10,9 @@ from builder.model.tree import Commit
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
-    """A layer of an image: `size` in bytes as stored; `kind` is base, deps, tool or code; `state` is uploaded, mounted or reused."""
+    """A layer of an image: `size` in bytes as stored; `kind` is base, deps, tool or code; `state` is uploaded, mounted, reused, or
+    absent (a layer of the base that a sparse store does without).
+    """
 
     digest: str
     size: int
@@ -21,8 +23,9 @@ class LayerReport:
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
-    """A commit's image. `new_bytes` were sent, `reused_bytes` were there; both count bytes as stored. `existed`: nothing was built.
+    """A commit's image.
 
+    `new_bytes` were sent, `reused_bytes` were there or mounted; both count bytes as stored. `existed`: nothing was built.
     `previous` is the image of the ancestor that layers were taken over from.
     `pointers` are the paths of Git LFS pointers that the image holds in place of content.
     """

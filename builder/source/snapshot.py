@@ -54,8 +54,8 @@ class Snapshot:
         return (self.branch or self.head.sha[:12]) + (f" + {counts}{files}" if counts else "")
 
 
-def take_snapshot(git: Git, include: Sequence[str] = ()) -> Snapshot:
-    """Writes the snapshot commit under `refs/builder/wip/`; ignored files stay out.
+def take_snapshot(git: Git, include: Sequence[str] = (), *, keep: bool = True) -> Snapshot:
+    """Writes the snapshot commit, and with `keep` a ref to it under `refs/builder/wip/`; ignored files stay out.
 
     Raises UsageError naming untracked files that are over 10 MB or look like secrets, unless a glob of `include` matches them,
     and SourceError in a bare repository, before the first commit, in the middle of a merge, or with changes inside a submodule.
@@ -70,7 +70,7 @@ def take_snapshot(git: Git, include: Sequence[str] = ()) -> Snapshot:
         return Snapshot(head, head, branch, 0, 0)
     tree = _write_tree(git)
     commit = head if tree == head.tree else git.resolve(_commit_tree(git, tree, head))
-    if commit != head:
+    if commit != head and keep:
         git.run("update-ref", f"refs/builder/wip/{commit.sha[:12]}", commit.sha)
     return Snapshot(commit, head, branch, len(changed), len(new))
 

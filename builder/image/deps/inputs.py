@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from builder.image.base_python import DEFAULT_PATH
 from builder.model.oci import Descriptor
 from builder.model.tree import Entry
 
@@ -45,7 +46,3 @@ class Deps:
         if variables:
             changed["Env"] = [f"{name}={value}" for name, value in variables.items()]
         return changed
-
-
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""What container engines use where an image sets no PATH."""
