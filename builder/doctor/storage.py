@@ -6,6 +6,7 @@ from pathlib import Path
 
 from builder.doctor.machine import existing
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
+from builder.model.units import size
 
 _PROBE = "builder-doctor"  # a tag that nobody has: one request that shows address, credentials and rights
 
@@ -62,7 +63,7 @@ def base(scene: Scene) -> Found:
     found = load_base(text, [target, scene.open_store(name)], cache, image.platform, image.python)
     if not target.sparse:
         require_base(found, target)
-    detail = f"{text}: {_layers(len(found.layers))}, {found.size / 1e9:.1f} GB"
+    detail = f"{text}: {_layers(len(found.layers))}, {size(found.size)}"
     return ok(detail + (f", Python {found.python}" if found.python else ", Python unknown: no tool layers"))
 
 
