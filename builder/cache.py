@@ -17,6 +17,11 @@ def cache_root(environ: Mapping[str, str]) -> Path:
     return home / "builder"
 
 
+def blob_cache(environ: Mapping[str, str]) -> Cache:
+    """Where manifests and configs are kept, whichever command read them."""
+    return Cache(cache_root(environ) / "blobs")
+
+
 class Cache:
     """Never an error: what cannot be read is not there, what cannot be written is not kept. Any number of processes may share it."""
 

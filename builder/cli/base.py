@@ -27,7 +27,7 @@ def pin_command(ref: str) -> None:
     REF is a name with a tag (nvcr.io/nvidia/pytorch:24.05-py3), a digest, oci:DIR, or scratch. Without it, the base of
     the settings. Prints the reference by digest.
     """
-    from builder.cache import Cache, cache_root
+    from builder.cache import blob_cache
     from builder.image.base_pin import pin, write_pin
 
     settings = wiring.load_settings()
@@ -39,7 +39,7 @@ def pin_command(ref: str) -> None:
         output.note(f"{settings.file} has the base by digest, and its Python; nothing to do")
         return
     store = _store_of(text, settings)
-    pinned = pin(text, store, Cache(cache_root(os.environ)), settings.image.platform, progress())
+    pinned = pin(text, store, blob_cache(os.environ), settings.image.platform, progress())
     changed = write_pin(settings.file, pinned.base.reference, pinned.base.python, pinned.tag)
     output.result(pinned.base.reference)
     for skipped in pinned.found.skipped:
@@ -58,7 +58,7 @@ def mirror_command(origin: str, to: str, dry_run: bool) -> None:
 
     Blob by blob, streaming; stopped and run again it goes on. Within one registry layers are mounted, not copied.
     """
-    from builder.cache import Cache, cache_root
+    from builder.cache import blob_cache
     from builder.image.base import resolve
     from builder.image.base_mirror import mirror, plan_mirror
 
@@ -67,7 +67,7 @@ def mirror_command(origin: str, to: str, dry_run: bool) -> None:
     source, target = _store_of(text, settings), wiring.open_store(to, settings)
     if target.name.startswith("docker:"):
         raise UsageError("a Docker daemon gets its base from the registry itself", f"run `docker pull {text}`")
-    base = resolve(text, source, Cache(cache_root(os.environ)), settings.image.platform)
+    base = resolve(text, source, blob_cache(os.environ), settings.image.platform)
     plan = plan_mirror(base, target)
     missing = f"{output.plural(len(plan.missing), 'blob')}, {output.size(plan.size)}"
     if plan.done:

@@ -80,7 +80,7 @@ def open_base_store(text: str, settings: Settings) -> Store:
 
 def workshop(store: Store, to: str, settings: Settings) -> Workshop:
     """Where images for `store` are made; `to` is how the command line named it, empty for the settings' own."""
-    from builder.cache import Cache, cache_root
+    from builder.cache import blob_cache, cache_root
     from builder.cli.progress import progress
     from builder.image.deps import Artifacts, BuildPlace
     from builder.image.prepare import Workshop
@@ -89,4 +89,4 @@ def workshop(store: Store, to: str, settings: Settings) -> Workshop:
     root = cache_root(os.environ)
     place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
     artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"))
-    return Workshop(store, artifacts, Cache(root / "blobs"), lambda text: open_base_store(text, settings), place, progress())
+    return Workshop(store, artifacts, blob_cache(os.environ), lambda text: open_base_store(text, settings), place, progress())

@@ -47,7 +47,7 @@ def credentials(scene: Scene) -> Found:
 
 def base(scene: Scene) -> Found:
     """It must be named by digest, be there, and be in the store that commits go to."""
-    from builder.cache import Cache, cache_root
+    from builder.cache import blob_cache
     from builder.image.base import SCRATCH, load_base, pinned, require_base
 
     text = scene.settings.image.base
@@ -58,7 +58,7 @@ def base(scene: Scene) -> Found:
     name = pinned(text)[0]
     if name.startswith("oci:"):
         name = f"oci:{scene.settings.root / name.removeprefix('oci:')}"
-    cache = Cache(cache_root(scene.environ) / "blobs")
+    cache = blob_cache(scene.environ)
     target, image = scene.open_store(""), scene.settings.image
     found = load_base(text, [target, scene.open_store(name)], cache, image.platform, image.python)
     if not target.sparse:

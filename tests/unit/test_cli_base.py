@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from builder.cache import blob_cache
 from builder.cli.frame import run
+from builder.model.oci import Manifest
 from builder.stores.layout import LayoutStore
 from tests.fixtures.images import put_base, tar
 
@@ -32,6 +35,14 @@ def test_pin_writes_digest_and_python(project: str, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert out == f"oci:bases@{project}\n"
     assert "nothing to do" in err
+
+
+def test_what_pin_has_read_the_other_commands_do_not_read_again(project: str, tmp_path: Path) -> None:
+    assert run(["base", "pin"]) == 0
+    kept = blob_cache(os.environ)
+    manifest = LayoutStore(tmp_path / "bases").get_manifest(project)
+    assert manifest is not None
+    assert kept.get(Manifest.from_bytes(manifest.data).config.digest) is not None
 
 
 def test_pin_from_a_directory_below(project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
