@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -110,4 +111,4 @@ def _say_next(directory: Path | None, commits: Sequence[Commit]) -> None:
         output.note("the repository was a temporary one, and is removed; `builder demo --dir agent` keeps it")
         output.note("next: builder init   (in your own repository)")
     else:
-        output.note(f"next: cd {directory} && builder run finetune@{commits[-3].sha[:7]} lr=0.1")
+        output.note(f"next: cd {shlex.quote(str(directory))} && builder run finetune@{commits[-3].sha[:7]} lr=0.1")

@@ -6,7 +6,7 @@ import getpass
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import click
 
 from builder.cli import output
 from builder.cli.complete import flow_at_revision
-from builder.errors import LaunchError, UsageError
+from builder.errors import BuilderError, LaunchError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -89,7 +89,8 @@ def command(
             _show_plan(maker.git, prepared.wanted, form)
             return
         result = execute(maker, prepared)
-    show(result, prepared.wanted.commit, form)
+        earlier = _commit_before(maker, prepared.wanted)
+    show(result, earlier, form)
     if result.state != "succeeded":
         raise LaunchError(result.error, result.hint)
 
@@ -151,7 +152,24 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def show(result: RunResult, commit: Commit, form: str) -> None:
+def _commit_before(maker: Maker, wanted: Wanted) -> Commit | None:
+    """The first parent, if the flow and its configuration are there too."""
+    from builder.runs.prepare import choose_flow, flow_file
+    from builder.settings import at_commit
+
+    try:
+        commit = maker.git.commit(wanted.commit.parents[0])
+        settings, _ = at_commit(maker.settings, lambda path: maker.git.read_path(commit, path), commit.sha)
+        flow = choose_flow(wanted.flow, settings)
+        flow_file(wanted.flow, flow)
+        resolve_config(maker.git, replace(wanted, commit=commit, settings=settings, config=flow.config))
+    except (BuilderError, IndexError):  # IndexError: the first commit
+        return None
+    return commit
+
+
+def show(result: RunResult, earlier: Commit | None, form: str) -> None:
+    """The scores, where everything is, and `earlier`, which may be run to compare."""
     if form == "json":
         output.document(result.to_json())
         return
@@ -159,8 +177,8 @@ def show(result: RunResult, commit: Commit, form: str) -> None:
         rows = [("loss", number(result.loss)), *((action, number(score)) for action, score in result.scores.items())]
         output.table(("METRIC", "VALUE"), rows, right=("VALUE",))
         output.note(f"{result.run} succeeded in {output.duration(result.seconds)}; everything it wrote: {result.links['directory']}")
-        if commit.parents:
-            output.note(f"next: builder run {result.flow}@{commit.parents[0][:7]}   (the commit before it, to compare)")
+        if earlier:
+            output.note(f"next: builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)")
 
 
 def number(value: float | None) -> str:

@@ -112,7 +112,7 @@ class FlowSettings:
 class RunSettings:
     """How runs start when the command line does not say."""
 
-    on: str = key("local", "where runs go: `local`, `docker` or `argo`")
+    on: str = key("local", "where runs go: `local`, this machine; anything else is refused until there is more")
 
 
 @dataclass(frozen=True, slots=True)

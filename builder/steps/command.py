@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import LaunchError
+from builder.errors import LaunchError, ProgramMissingError
 from builder.launch import Job, finish
-from builder.launch.here import Here
+from builder.launch.here import Here, environment, executable
 from builder.model.run import Metric, Request
 from builder.steps import contract
 
@@ -41,13 +41,14 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
 
     Raises LaunchError with the exit code and the end of the log when it does not end well.
     """
+    key = f"[flow.{request.flow}.evals] {values['action']}" if "action" in values else f"[flow.{request.flow}] command"
     output = directory(request, step) / "output"
     output.mkdir(parents=True, exist_ok=True)
     metrics = directory(request, step) / "metrics.jsonl"
     values = {**values, "output": str(output)}
     job = Job(
         name=step,
-        argv=contract.fill(command, values, f"[flow.{request.flow}], command of {step}"),
+        argv=contract.fill(command, values, key),
         workdir=Path(request.place.workdir),
         log=log_path(request, step),
         pythonpath=request.place.pythonpath,
@@ -56,7 +57,10 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
         variables={**_variables(request, values), contract.METRICS: str(metrics)},
     )
     started = time.monotonic()
-    code = finish(Here(os.environ), job)
+    try:
+        code = finish(Here(os.environ), job)
+    except ProgramMissingError as error:
+        raise _no_program(key, job, error) from error
     if code != 0:
         raise _failed(request, job, code)
     return Ended(contract.read_metrics(metrics), time.monotonic() - started)
@@ -65,6 +69,12 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
 def _variables(request: Request, values: Mapping[str, str]) -> dict[str, str]:
     named = {"config": contract.CONFIG, "checkpoint": contract.CHECKPOINT, "output": contract.OUTPUT, "action": contract.ACTION}
     return {contract.COMMIT: request.commit, contract.RUN: request.run, **{named[key]: value for key, value in values.items()}}
+
+
+def _no_program(key: str, job: Job, error: ProgramMissingError) -> LaunchError:
+    program = executable(job)[0]
+    place = f"in {job.workdir}" if "/" in program else f"on PATH, {environment(job, os.environ)['PATH']}"
+    return LaunchError(f"{key}: {error.message}", f"{program}, its first word, was looked for {place}")
 
 
 def _failed(request: Request, job: Job, code: int) -> LaunchError:

@@ -46,7 +46,7 @@ def load(
     try:
         merged = OmegaConf.merge(OmegaConf.create(dict(defaults or {})), OmegaConf.create(_parse(name, suffix, read)))
         for override in overrides:
-            _apply(merged, override, name or "the flow's defaults")
+            _apply(merged, override, name)
         _forbid_environment(merged, name)
         values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -118,13 +118,18 @@ def _yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def _apply(merged: Any, override: str, source: str) -> None:
+def _apply(merged: Any, override: str, name: str) -> None:
     from omegaconf import OmegaConf
+
+    source = name or "the flow's defaults"
 
     key, equals, text = override.partition("=")
     if not key or not equals:
         raise SettingsError(f"{override!r} is not key=value")
     if OmegaConf.select(merged, key, throw_on_resolution_failure=False) is None and not _has(merged, key):
+        if not name and not merged:
+            hint = 'name one: config = "FILE" in the flow\'s table, [flow.NAME], or --config FILE'
+            raise SettingsError(f"{override}: the flow has no configuration file whose {key} it could change", hint)
         near = difflib.get_close_matches(key, _keys(OmegaConf.to_container(merged)), 1)
         raise SettingsError(f"{key}: {source} has no such key", f"did you mean {near[0]}?" if near else "add it to the file first")
     before = OmegaConf.select(merged, key, throw_on_resolution_failure=False)
@@ -156,13 +161,13 @@ def _with_names(value: Any) -> Any:
 
 
 def _fits(before: object, after: object) -> bool:
-    if before is None or after is None:
+    if before is None or isinstance(before, str):
         return True
     if isinstance(before, bool) or isinstance(after, bool):
         return isinstance(before, bool) and isinstance(after, bool)
     if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         return isinstance(before, float) or isinstance(after, int)
-    return isinstance(before, str) or type(before) is type(after)
+    return type(before) is type(after)
 
 
 def _kind(value: object) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.cli.demo import _say_next
 from builder.cli.frame import run as builder
+from builder.model.tree import Commit
 
 
 def test_the_demo_in_a_directory_that_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +49,9 @@ def test_the_demos_directory_is_removed_when_it_fails(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert builder(["demo", "--dir", "/proc/x"]) == 2
     assert capsys.readouterr().err.startswith("error: cannot write into /proc/x: ")
+
+
+def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    commit = Commit("a" * 40, "b" * 40, (), 0, "Subject", "Ada")
+    _say_next(Path("a b"), [commit] * 3)
+    assert capsys.readouterr().err == "next: cd 'a b' && builder run finetune@aaaaaaa lr=0.1\n"

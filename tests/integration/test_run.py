@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from builder.cli.frame import run as builder
+from builder.cli.making import making
+from builder.cli.run import Target, _commit_before, prepare
 from builder.data.ledger import Ledger
+from builder.runs.prepare import Overrides
 
 HOSTILE = ("metaflow", "click", "builder", "workflows", "omegaconf", "urllib3", "msgspec", "isal", "rich", "boto3", "requests")
 SETTINGS = """
@@ -189,3 +192,18 @@ def test_a_dry_run_shows_where_each_value_comes_from_and_writes_nothing(reposito
     assert ["config.lr", "0.3", "command", "line"] in lines
     assert ["command", "python", "train.py", "{config}", "builder.toml", "of", "commit", head[:12]] in lines
     assert not (repository / ".builder").exists()
+
+
+def test_the_commit_before_is_named_only_where_the_flow_could_run(repository: Path) -> None:
+    def before() -> str:
+        with making(repository) as maker:
+            found = _commit_before(maker, prepare(maker, Target("finetune", "HEAD"), Overrides(), "").wanted)
+        return found.subject if found else ""
+
+    assert before() == "", "the first commit has none before it"
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "Second")
+    assert before() == "First"
+    git(repository, "rm", "--quiet", "config.yaml")
+    git(repository, "commit", "--quiet", "--message", "Without a configuration")
+    git(repository, "revert", "--no-edit", "HEAD")
+    assert before() == ""

@@ -69,6 +69,12 @@ def test_the_digest_is_of_the_values_alone() -> None:
     assert resolve("a: 1\nb: 2\n").digest == resolve("# other\nb: 2\na: 1\n").digest != resolve("a: 1\nb: 3\n").digest
 
 
+def test_without_a_file_there_is_nothing_to_change() -> None:
+    with pytest.raises(SettingsError, match="lr=3: the flow has no configuration file") as caught:
+        load("", {}.get, ["lr=3"])
+    assert "[flow.NAME], or --config FILE" in caught.value.hint
+
+
 def test_no_file_is_an_empty_configuration() -> None:
     assert load("", {}.get).values == {}
 
@@ -96,6 +102,9 @@ def test_a_key_that_is_not_there_names_the_nearest() -> None:
         ("nested.flag=1", "nested.flag: c.yaml has true or false here, '1' is a whole number"),
         ("nested=1", "nested: c.yaml has a table here, '1' is a whole number"),
         ("nested.deep=1", "nested.deep: c.yaml has a list here, '1' is a whole number"),
+        ("lr=", "lr: c.yaml has a number here, '' is "),
+        ("lr=null", "lr: c.yaml has a number here, 'null' is nothing"),
+        ("nested=null", "nested: c.yaml has a table here, 'null' is nothing"),
         ("=1", "'=1' is not key=value"),
         ("lr", "'lr' is not key=value"),
     ],
