@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """One file of a commit; a named tuple, as there may be 100,000 of them.
 
     `path` is git's bytes, relative to the root; `mode` is FILE, EXECUTABLE or SYMLINK.
-    `home` is empty for the repository itself, else the path of the submodule whose object store holds `oid`.
+    `home` is empty for the repository itself, else the git directory of the submodule that holds `oid`.
     """
 
     path: bytes

@@ -5,8 +5,9 @@ Everything goes through a few `git cat-file --batch` processes; GitPython is for
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,18 +26,21 @@ _PERSON = re.compile(r"(.*?) ?<[^>]*> (-?\d+) [+-]\d{4}\Z", re.DOTALL)
 class Git:
     """A repository, a worktree of one, or a bare one. Close it, or use it in a `with` statement.
 
-    `git_dir` is the directory that holds the objects; `top` is the root of the working tree, None in a bare repository.
+    `git_dir` is the directory that holds the objects, `own_dir` the one of this worktree (mostly the same);
+    `top` is the root of the working tree, None in a bare repository.
     """
 
     def __init__(self, git_dir: Path, top: Path | None, *, shallow: bool = False, worktree_dir: Path | None = None) -> None:
         self.git_dir = git_dir
+        self.own_dir = worktree_dir or git_dir
         self.top = top
         self.shallow = shallow
         # HEAD and other revisions are looked up where the worktree keeps them; objects are shared.
-        self._pool = ReaderPool(worktree_dir or git_dir)
+        self._pool = ReaderPool(self.own_dir)
         self._trees = TreeCache()
         self._commits: dict[str, Commit] = {}
-        self._submodules: dict[bytes, Git] = {}
+        self._submodules: dict[bytes, Git] = {}  # by their git directories
+        self._names: dict[str, dict[bytes, str]] = {}  # by the oid of .gitmodules
 
     @classmethod
     def open(cls, start: Path) -> Git:
@@ -121,9 +125,13 @@ class Git:
         with self.reader() as reader:
             self._trees.load(reader, commit.tree)
         flat = self._trees.flatten(commit.tree)
+        links = [entry for entry in flat if entry.mode == SUBMODULE]
+        if not links:
+            return tuple(flat)
         if not submodules:
             return tuple(entry for entry in flat if entry.mode != SUBMODULE)
-        return tuple(file for entry in flat for file in (self._inside(commit, entry) if entry.mode == SUBMODULE else (entry,)))
+        names = self._module_names(flat)
+        return tuple(file for entry in flat for file in (self._inside(entry, names) if entry.mode == SUBMODULE else (entry,)))
 
     def read(self, entry: Entry) -> bytes:
         """The whole content of one file."""
@@ -182,18 +190,29 @@ class Git:
     def _at(self, home: bytes) -> Git:
         return self._submodules[home] if home else self
 
-    def _inside(self, commit: Commit, link: Entry) -> Iterator[Entry]:
-        module = self._submodules.get(link.path)
+    def _module_names(self, entries: Iterable[Entry]) -> dict[bytes, str]:
+        modules = next((entry for entry in entries if entry.path == b".gitmodules"), None)
+        if modules is None:
+            return {}
+        if modules.oid not in self._names:
+            self._names[modules.oid] = submodules.names(self, modules)
+        return self._names[modules.oid]
+
+    def _inside(self, link: Entry, names: Mapping[bytes, str]) -> Iterator[Entry]:
+        name = names.get(link.path) or link.path.decode("utf-8", "surrogateescape")
+        directory = submodules.directory(self, link, name)
+        home = os.fsencode(directory)  # not the path: another commit may have another submodule there
+        module = self._submodules.get(home)
         if module is None:
-            module = self._submodules[link.path] = Git(submodules.directory(self, commit, link), None)
+            module = self._submodules[home] = Git(directory, None)
         try:
             inner = module.commit(link.oid)
         except RevisionError as error:
             raise submodules.absent(link) from error
         for entry in module.entries(inner, submodules=True):
             if entry.home:
-                self._submodules[link.path + b"/" + entry.home] = module._submodules[entry.home]
-            yield Entry(link.path + b"/" + entry.path, entry.mode, entry.oid, link.path + b"/" + entry.home if entry.home else link.path)
+                self._submodules[entry.home] = module._submodules[entry.home]
+            yield Entry(link.path + b"/" + entry.path, entry.mode, entry.oid, entry.home or home)
 
     def _unknown(self, revision: str) -> RevisionError:
         where = self.top or self.git_dir

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import SourceError
-from builder.model.tree import Commit, Entry
+from builder.model.tree import Entry
 
 if TYPE_CHECKING:
     from builder.source.repository import Git
 
 
-def directory(git: Git, commit: Commit, link: Entry) -> Path:
+def directory(git: Git, link: Entry, name: str) -> Path:
     """The git directory of the submodule at `link`. Raises SourceError naming the path when it was never cloned."""
-    inside = git.git_dir / "modules" / name_of(git, commit, link.path)
-    if (inside / "objects").is_dir():
-        return inside
-    old_style = git.top / link.path.decode("utf-8", "surrogateescape") / ".git" if git.top else None
-    if old_style and (old_style / "objects").is_dir():
-        return old_style
+    inside = Path("modules", name.lstrip("/"))
+    for found in (git.own_dir / inside, git.git_dir / inside, *_checked_out(git, link)):
+        if (found / "objects").is_dir():
+            return found
     raise absent(link)
 
 
-def name_of(git: Git, commit: Commit, path: bytes) -> str:
-    """A submodule's name by its path, as the commit's own .gitmodules has it; the path itself where it says nothing."""
-    text = git.read_path(commit, ".gitmodules")
-    if text is None:
-        return path.decode("utf-8", "surrogateescape")
-    listed = git.run("config", "--file", "-", "--null", "--get-regexp", r"^submodule\..*\.path$", stdin=text, check=False)
+def _checked_out(git: Git, link: Entry) -> Iterator[Path]:
+    """Where the submodule's working tree says that its git directory is (gitrepository-layout(5)): beside it, in old clones."""
+    if git.top:
+        own = git.top / link.path.decode("utf-8", "surrogateescape") / ".git"
+        yield own
+        with suppress(OSError, UnicodeDecodeError):
+            yield own.parent / own.read_text().removeprefix("gitdir:").strip()
+
+
+def names(git: Git, modules: Entry) -> dict[bytes, str]:
+    """path -> name of every submodule that a commit's own .gitmodules lists."""
+    listed = git.run("config", "--file", "-", "--null", "--get-regexp", r"^submodule\..*\.path$", stdin=git.read(modules), check=False)
+    found: dict[bytes, str] = {}
     for item in listed.stdout.split(b"\0"):
-        key, _, value = item.partition(b"\n")
-        if value == path:
-            name = key.decode("utf-8", "surrogateescape").removeprefix("submodule.").removesuffix(".path")
-            if ".." not in name.split("/"):  # git refuses such names too (CVE-2018-11235)
-                return name
-    return path.decode("utf-8", "surrogateescape")
+        key, _, path = item.partition(b"\n")
+        name = key.decode("utf-8", "surrogateescape").removeprefix("submodule.").removesuffix(".path")
+        if ".." not in name.split("/"):  # git refuses such names too (CVE-2018-11235)
+            found.setdefault(path, name)
+    return found
 
 
 def absent(link: Entry) -> SourceError:
