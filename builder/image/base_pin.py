@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder.cache import Cache
 from builder.errors import SettingsError
@@ -16,7 +17,13 @@ from builder.model.oci import is_digest
 from builder.model.progress import SILENT, Progress
 from builder.stores.interface import Store
 
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
 _TAG = "# tag "
+_HEADER = r"(?m)^[ \t]*\[{}\][ \t]*(?:#.*)?\n"
+_NEXT_TABLE = re.compile(r"(?m)^[ \t]*(?:#[ \t]*)?\[")
+_BASE = r"(?m)^[ \t]*base[ \t]*=.*\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +50,20 @@ def pin(text: str, store: Store, cache: Cache, platform: str = "linux/amd64", pr
 def write_pin(file: Path, reference: str, python: str, tag: str = "") -> bool:
     """Sets `base` and `python` of `[image]` and keeps all else, comments too. False when the file says so already.
 
-    An empty `python` leaves the file's own. In pyproject.toml the table is `[tool.builder.image]`.
+    What is there only as a comment (`# base = ""`) takes the comment's place. An empty `python` leaves the file's own. In pyproject.toml
+    the table is `[tool.builder.image]`.
     """
     import tomlkit
 
+    path = ("tool", "builder", "image") if file.name == "pyproject.toml" else ("image",)
     try:
         document = tomlkit.parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file} cannot be read: {error}") from error
-    image = _image_table(document, ("tool", "builder", "image") if file.name == "pyproject.toml" else ("image",))
+    document = _with_place(document, path, "base", _HEADER.format(re.escape(".".join(path))))
+    if python:
+        document = _with_place(document, path, "python", _BASE)
+    image = _image_table(document, path)
     changed = [_set(image, "base", reference), bool(python) and _set(image, "python", python)]
     if any(changed):
         _note_tag(image, tag)
@@ -60,6 +72,36 @@ def write_pin(file: Path, reference: str, python: str, tag: str = "") -> bool:
         except OSError as error:
             raise SettingsError(f"{file} cannot be written: {error.strerror}") from error
     return any(changed)
+
+
+def _with_place(document: TOMLDocument, path: tuple[str, ...], key: str, after: str) -> TOMLDocument:
+    """The document with an empty `key` in the table, for tomlkit puts a new one at its very end, behind comments of the next table.
+
+    It replaces the comment that stands for it, else follows the line that `after` matches. A file of another shape stays as it is.
+    """
+    import tomlkit
+
+    text = tomlkit.dumps(document)
+    place = _place(text, ".".join(path), key, after)
+    if place is None or key in _image_table(tomlkit.parse(text), path):
+        return document
+    try:
+        changed = tomlkit.parse(f'{text[: place[0]]}{key} = ""\n{text[place[1] :]}')
+    except ValueError:
+        return document
+    return changed if _image_table(changed, path).get(key) == "" else document
+
+
+def _place(text: str, table: str, key: str, after: str) -> tuple[int, int] | None:
+    header = re.search(_HEADER.format(re.escape(table)), text)
+    if header is None:
+        return None
+    ending = _NEXT_TABLE.search(text, header.end())
+    end = ending.start() if ending else len(text)
+    if commented := re.compile(rf"(?m)^#[ \t]*{key}[ \t]*=.*$\n?").search(text, header.end(), end):
+        return commented.span()
+    line = re.compile(after).search(text, header.start(), end)
+    return (line.end(), line.end()) if line else None
 
 
 def _image_table(document: MutableMapping[str, Any], path: tuple[str, ...]) -> MutableMapping[str, Any]:
@@ -75,15 +117,10 @@ def _image_table(document: MutableMapping[str, Any], path: tuple[str, ...]) -> M
 
 def _set(table: MutableMapping[str, Any], key: str, value: str) -> bool:
     import tomlkit
-    from tomlkit.items import Table
 
     if table.get(key) == value:
         return False
-    if key == "python" and key not in table and isinstance(table, Table):
-        # a new key goes to the table's very end, behind the comment that belongs to the next one; tomlkit has no public way around
-        table.value._insert_after("base", key, tomlkit.item(value))  # noqa: SLF001
-    else:
-        table[key] = tomlkit.item(value)
+    table[key] = tomlkit.item(value)
     return True
 
 

@@ -52,6 +52,45 @@ def test_everything_else_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["builder.toml"]
 
 
+PROPOSED = """\
+[image]
+# The image below everything
+# base = ""
+pythonpath = ["."]
+
+# Packages
+# [image.deps]
+# lock = "requirements.lock"
+
+[store]
+"""
+
+
+@pytest.mark.parametrize("text", [PROPOSED, PROPOSED.replace('# base = ""\n', ""), PROPOSED.replace("[store]\n", "")])
+def test_what_is_commented_out_can_be_taken_in_afterwards(tmp_path: Path, text: str) -> None:
+    """A new key went to the end of [image], below the commented `# [image.deps]`."""
+    file = tmp_path / "builder.toml"
+    file.write_text(text)
+    assert write_pin(file, REFERENCE, "3.11", "24.05") is True
+    pinned = f'base = "{REFERENCE}"  # tag 24.05\npython = "3.11"\n'
+    assert pinned in file.read_text()
+    if '# base = ""' in text:
+        assert file.read_text() == text.replace('# base = ""\n', pinned)
+    file.write_text(file.read_text().replace("# [image.deps]\n# lock", "[image.deps]\nlock"))
+    loaded = load(tmp_path, {}).image
+    assert (loaded.base, loaded.python) == (REFERENCE, "3.11")
+    assert loaded.deps is not None
+
+
+def test_a_table_in_a_text_is_no_table(tmp_path: Path) -> None:
+    text = '[image.env]\nA = """\n[image]\n# base = 1\n"""\n'
+    file = tmp_path / "builder.toml"
+    file.write_text(text)
+    write_pin(file, REFERENCE, "3.11")
+    loaded = load(tmp_path, {}).image
+    assert (loaded.base, loaded.python, loaded.env) == (REFERENCE, "3.11", {"A": "[image]\n# base = 1\n"})
+
+
 def test_the_second_time_nothing_is_written(tmp_path: Path) -> None:
     file = tmp_path / "builder.toml"
     file.write_text(COMMENTED)
