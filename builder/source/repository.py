@@ -15,8 +15,9 @@ from types import TracebackType
 from builder import process
 from builder.errors import RevisionError, SourceError
 from builder.model.tree import SUBMODULE, Commit, Entry
-from builder.source import partial, paths, sizes, submodules
+from builder.source import paths, sizes, submodules
 from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
+from builder.source.partial import PromisedBlobs
 from builder.source.trees import TreeCache
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}\Z")
@@ -37,6 +38,7 @@ class Git:
         self.shallow = shallow
         # HEAD and other revisions are looked up where the worktree keeps them; objects are shared.
         self._pool = ReaderPool(self.own_dir)
+        self._promised = PromisedBlobs(git_dir)
         self._trees = TreeCache()
         self._commits: dict[str, Commit] = {}
         self._submodules: dict[bytes, Git] = {}  # by their git directories
@@ -164,13 +166,12 @@ class Git:
 
     def fetch_missing(self, commit: Commit, entries: Iterable[Entry]) -> int:
         """In a partial clone, gets the absent blobs of these files in one request; returns how many. Elsewhere does nothing."""
-        if not partial.is_partial(self.git_dir):
-            return 0
-        wanted = {entry.oid for entry in entries if not entry.home}
-        missing = partial.missing_objects(self.git_dir, commit.tree) & wanted
-        if missing:
-            partial.fetch_objects(self.git_dir, sorted(missing))
-        return len(missing)
+        return self._promised.fetch(commit.tree, [entry.oid for entry in entries if not entry.home])
+
+    def at_hand(self, commit: Commit, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those of the files whose blobs are here: in a partial clone not all."""
+        absent = self._promised.absent(commit.tree)
+        return [entry for entry in entries if entry.home or entry.oid not in absent] if absent else entries
 
     def _shallow_ends(self) -> list[str]:
         """Read anew each time: a fetch may have deepened the clone."""
