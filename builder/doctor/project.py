@@ -23,7 +23,7 @@ def repository(scene: Scene) -> Found:
 
 def settings(scene: Scene) -> Found:
     if scene.trouble is not None:
-        return failed(scene.trouble.message, scene.trouble.hint or "docs/reference/settings.md lists every key")
+        return failed(scene.trouble.message, scene.trouble.hint or "the page Settings of the reference lists every key")
     if scene.settings.file is None:
         return failed("no builder.toml from here upwards", "run `builder init`")
     return ok(str(scene.settings.file))

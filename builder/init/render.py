@@ -6,18 +6,24 @@ import json
 from collections.abc import Sequence
 
 from builder.init.propose import Dependencies, Proposal
+from builder.init.training import Training
 
 _CATALOG = "https://catalog.ngc.nvidia.com/orgs/nvidia/containers/pytorch/tags"
 _EXAMPLE_EXCLUDES = ("docs/", "notebooks/", "*.ipynb")
+
+_CONTRACT = (
+    "# A command for each action type that is scored; a run needs one at least. It ends with 0 after it has appended a line",
+    '# {"step": 1, "name": "score", "value": 0.5} to the file that $BUILDER_METRICS names; training does the same with',
+    '# "loss". {action} is the name on the left, {checkpoint} the directory that training has written to.',
+)
 
 
 def render(proposal: Proposal) -> str:
     """The file's text; `load` accepts it as it is."""
     parts = [_image(proposal), _deps(proposal.dependencies), _store(), _flow(proposal)]
     return (
-        "# What every commit's image is made of, and how its flows run. Every key: docs/reference/settings.md\n\n"
-        + "\n\n".join(parts)
-        + "\n"
+        "# What every commit's image is made of, and how its flows run. Every key is in builder's documentation,\n"
+        "# on the page Settings of its reference; `builder doctor` checks what is written here.\n\n" + "\n\n".join(parts) + "\n"
     )
 
 
@@ -71,11 +77,18 @@ def _store() -> str:
 
 def _flow(proposal: Proposal) -> str:
     found = proposal.training
+    evaluation = found.evaluation or ("python", "-m", "team.evaluate", "--checkpoint", "{checkpoint}")
+    evals = [*_CONTRACT, "# [flow.finetune.evals]", _comment(f"# click = {_list(evaluation)}")]
     if not found.command:
-        return '# [flow.finetune]\n# command = ["python", "-m", "team.train", "--config", "{config}"]'
+        example = '# command = ["python", "-m", "team.train", "--config", "{config}"]'
+        return "\n".join(["# [flow.finetune]", example, f"# {_config(found)}", "", *evals])
     others = [f"# or {_comment(path)}" for path in found.others]
-    config = [f"config = {_text(found.config)}"] if found.config else []
-    return "\n".join(["[flow.finetune]", *others, f"command = {_list(found.command)}", *config])
+    config = _config(found) if found.reads_config else f"# {_config(found)}  # if the command shall get one, as {{config}}"
+    return "\n".join(["[flow.finetune]", *others, f"command = {_list(found.command)}", config, "", *evals])
+
+
+def _config(found: Training) -> str:
+    return f"config = {_text(found.config or 'configs/finetune.yaml')}"
 
 
 def _list(items: Sequence[str]) -> str:

@@ -40,7 +40,9 @@ def look(start: Path) -> Repository:
     """The repository whose working tree holds `start`. Raises SourceError where there is none."""
     top = run(["git", "rev-parse", "--show-toplevel"], cwd=start, check=False)
     if top.returncode != 0 or not top.text.strip():
-        raise SourceError(f"{start} is not in the working tree of a git repository", "run `git init` there, or give --repo DIR")
+        raise SourceError(
+            f"{start.resolve()} is not in a git repository's working tree", "go into one or give --repo DIR; a new one: `git init`"
+        )
     root = Path(top.text.removesuffix("\n"))
     names = run(["git", "ls-files", "-z"], cwd=root).stdout.split(b"\0")
     remote = run(["git", "remote", "get-url", "origin"], cwd=root, check=False).text.strip()

@@ -1,4 +1,4 @@
-"""Which command of the repository trains, as far as names and a look at the scripts tell."""
+"""Which commands of the repository train and evaluate, as far as names and a look at the scripts tell."""
 
 from __future__ import annotations
 
@@ -9,33 +9,48 @@ from pathlib import PurePosixPath
 from builder.init.repository import Repository
 
 _TRAINS = re.compile(r"(?:run_|main_)?(fine_?tune|finetuning|sft|train)(?:er|ing)?(?:_\w+)?\.py\Z")
+_EVALUATES = re.compile(r"(?:run_|main_)?(?:eval|evaluate|evaluation|evaluator|score)(?:_\w+)?\.py\Z")
 _ELSEWHERE = frozenset({"tests", "test", "docs", "third_party", "vendor", "notebooks", "benchmarks"})
 _CONFIG = re.compile(r"(?:^|/)(?:configs?|conf)/.*\.ya?ml\Z|(?:^|/)config\.ya?ml\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """`command` and `config` are empty when nothing was found; `others` are scripts that may be meant instead."""
+    """`command` and `config` are empty when nothing was found; `others` are scripts that may be meant instead.
+
+    `reads_config`: the command takes the configuration. `evaluation` is the likeliest command for one action type; a guess.
+    """
 
     command: tuple[str, ...] = ()
     config: str = ""
     others: tuple[str, ...] = ()
+    reads_config: bool = False
+    evaluation: tuple[str, ...] = ()
 
 
 def find(repository: Repository, import_roots: tuple[str, ...]) -> Training:
     """The likeliest one: fine-tuning before training, near the root before deep down."""
-    scripts = sorted((path for path in repository.files if _trains(path)), key=_rank)
+    scripts = _scripts(repository, _TRAINS)
+    config, evaluation = _config(repository), _evaluation(repository, import_roots)
     if not scripts:
-        return Training()
-    flag = _config_flag(repository.text(scripts[0]))
-    config = _config(repository) if flag else ""
+        return Training(config=config, evaluation=evaluation)
+    flag = _flag(repository.text(scripts[0]), "config")
     words = ("python", *_start(scripts[0], repository, import_roots), *(flag if config else ()))
-    return Training(words, config, tuple(scripts[1:4]))
+    return Training(words, config, tuple(scripts[1:4]), bool(flag and config), evaluation)
 
 
-def _trains(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return bool(_TRAINS.match(pure.name)) and _ELSEWHERE.isdisjoint(pure.parts[:-1])
+def _scripts(repository: Repository, wanted: re.Pattern[str]) -> list[str]:
+    paths = ((path, PurePosixPath(path)) for path in repository.files)
+    return sorted((path for path, pure in paths if wanted.match(pure.name) and _ELSEWHERE.isdisjoint(pure.parts[:-1])), key=_rank)
+
+
+def _evaluation(repository: Repository, import_roots: tuple[str, ...]) -> tuple[str, ...]:
+    scripts = _scripts(repository, _EVALUATES)
+    if not scripts:
+        return ()
+    text = repository.text(scripts[0])
+    flags = (word for name in ("config", "checkpoint", "action") for word in _flag(text, name))
+    return ("python", *_start(scripts[0], repository, import_roots), *flags)
 
 
 def _rank(path: str) -> tuple[bool, int, str]:
@@ -55,9 +70,10 @@ def _start(script: str, repository: Repository, import_roots: tuple[str, ...]) -
     return (script,)
 
 
-def _config_flag(script: str) -> tuple[str, ...]:
-    match = re.search(r"""["'](--config(?:[-_](?:file|path))?)["']""", script)
-    return (match[1], "{config}") if match else ()
+def _flag(script: str, name: str) -> tuple[str, ...]:
+    """The option of the script that takes what the placeholder `{name}` stands for."""
+    match = re.search(rf"""["'](--{name}(?:[-_](?:file|path|type))?)["']""", script)
+    return (match[1], f"{{{name}}}") if match else ()
 
 
 def _config(repository: Repository) -> str:

@@ -114,6 +114,24 @@ def test_the_training_command(tmp_path: Path, files: dict[str, str], command: tu
     assert propose(repository(tmp_path, files)).training.command == command
 
 
+@pytest.mark.parametrize("script", ["", "add('--action'); add('--checkpoint-path')"])
+@pytest.mark.parametrize("train", ["train.py", "other.py"])
+def test_what_a_run_needs_is_written_down(tmp_path: Path, script: str, train: str) -> None:
+    """Whoever takes the comments in has a flow that is not refused."""
+    text = render(propose(repository(tmp_path, {train: "", "team/__init__.py": "", "team/evaluate.py": script, "configs/a.yaml": ""})))
+    assert '"name": "score"' in text
+    assert "$BUILDER_METRICS" in text
+    assert "docs/reference" not in text
+    words = "# [flow", "# click", "# command", "# config"
+    taken = "\n".join(line[2:] if line.startswith(words) else line for line in text.splitlines())
+    settings, warnings = at_commit(Settings(), lambda path: taken.encode() if path == "builder.toml" else None)
+    assert warnings == ()
+    flow = settings.flow["finetune"]
+    assert flow.config == "configs/a.yaml"
+    options = ("--checkpoint-path", "{checkpoint}", "--action", "{action}") if script else ()
+    assert flow.evals["click"] == ("python", "-m", "team.evaluate", *options)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -157,7 +175,7 @@ def test_the_public_url_holds_no_secret(remote: str, url: str) -> None:
 def test_hostile_names_cannot_break_the_file(first: str, second: str, third: str) -> None:
     proposal = Proposal(
         base=first, base_from=third, exclude=Translated((), (third,)), dependencies=Dependencies(advice=(third,)),
-        training=Training((first, second), "", (third,)),
+        training=Training((first, second), first, (third,), False, (third,)),
     )  # fmt: skip
     if "\0" not in first and "\ud800" not in first:
         assert accepted(proposal).image.base == first
@@ -190,6 +208,9 @@ def test_settings_in_pyproject_are_left_alone(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "builder.toml").exists()
 
 
-def test_outside_of_a_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert frame.run(["init", "--repo", str(tmp_path)]) == 1
-    assert "git init" in capsys.readouterr().err
+def test_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert frame.run(["init"]) == 1
+    said = capsys.readouterr().err
+    assert "git init" in said
+    assert f"{tmp_path} is not in a git repository" in said
