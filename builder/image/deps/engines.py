@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,21 @@ from builder.model.reference import DOCKER_HUB
 
 _WHERE = (
     "run `builder deps` on a machine with Docker, in CI, or with a remote buildkitd (BUILDKIT_HOST=tcp://host:1234); then it is found here"
+)
+_ANSWERS_WITHIN = 20.0  # seconds: a daemon that hangs takes the connection and says nothing
+_NO_BUILDKIT = "this Docker has no BuildKit: install its buildx component, or a newer Docker; or name a remote buildkitd (BUILDKIT_HOST)"
+_HINTS = (
+    (
+        r"buildx component is missing|buildkit (?:is )?not supported|unknown flag: --(?:progress|load|provenance)|requires BuildKit",
+        _NO_BUILDKIT,
+    ),
+    (r"network bridge not found", "the engine runs without its network `bridge`: start it with one, or build elsewhere (BUILDKIT_HOST)"),
+    (
+        r"network\.host is not allowed",
+        "start buildkitd with --allow-insecure-entitlement network.host, or take network=host out of the build",
+    ),
+    (r"no space left on device", "make room on the disk of the engine that builds, such as with `docker builder prune`"),
+    (r"unauthorized|access denied|access to the resource is denied|no basic auth credentials", "`docker login` to the registry it names"),
 )
 
 
@@ -54,7 +70,7 @@ def choose(place: BuildPlace) -> Engine:
     if place.buildkit:
         return partial(build_with_buildctl, address=place.buildkit)
     try:
-        process.run(("docker", "version", "--format", "{{.Server.Version}}"))
+        process.run(("docker", "version", "--format", "{{.Server.Version}}"), timeout=_ANSWERS_WITHIN)
     except (ProcessError, ProgramMissingError) as error:
         raise DepsError("these dependencies were not built yet, and no Docker engine answers here", _WHERE) from error
     return build_with_docker
@@ -106,6 +122,12 @@ def _run(argv: list[str]) -> None:
         process.run(argv)
     except ProcessError as error:
         tail = "\n".join(error.stderr.strip().splitlines()[-25:])
-        raise DepsError(f"the dependencies could not be built:\n{tail}", "correct the Dockerfile; `-v` shows the command") from error
+        raise DepsError(f"the dependencies could not be built:\n{tail}", _hint(tail)) from error
     except ProgramMissingError as error:
         raise DepsError(f"these dependencies were not built yet, and {argv[0]} is not installed here", _WHERE) from error
+
+
+def _hint(said: str) -> str:
+    """What to do about what the engine said last. Mostly it is the Dockerfile."""
+    known = (hint for pattern, hint in _HINTS if re.search(pattern, said, re.IGNORECASE))
+    return next(known, "correct the Dockerfile; `-v` shows the command")
