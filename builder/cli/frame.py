@@ -31,7 +31,7 @@ class Frame(click.Group):
         if cmd_name not in commands.names():
             return None
         command: click.Command = import_module(f"builder.cli.{commands.module_name(cmd_name)}").command
-        _add_verbose(command)
+        _add_common(command)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -98,13 +98,18 @@ def _verbose() -> click.Option:
     )
 
 
-def _add_verbose(command: click.Command) -> None:
-    """`-v` may stand before or after the command's name."""
-    if not any(isinstance(parameter, click.Option) and "-v" in parameter.opts for parameter in command.params):
+def _add_common(command: click.Command) -> None:
+    """`-v` may stand before or after the command's name; what takes a store may be told that it is a plain http one."""
+    options = {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+    if "-v" not in options:
         command.params.append(_verbose())
+    if "--to" in options and "--insecure-registry" not in options:
+        from builder.cli.wiring import insecure_option
+
+        command.params.append(insecure_option())
     if isinstance(command, click.Group):
         for inner in command.commands.values():
-            _add_verbose(inner)
+            _add_common(inner)
 
 
 def _refuse_empty(words: Sequence[str]) -> None:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from builder.errors import UsageError
 from builder.settings import Settings, load
 from builder.stores.interface import Store
@@ -13,6 +15,7 @@ from builder.stores.interface import Store
 if TYPE_CHECKING:
     from builder.image.prepare import Workshop
 
+INSECURE_OPTION = "--insecure-registry"
 _FORMS = "write registry.host/name, oci:DIR or docker:"
 
 
@@ -68,7 +71,26 @@ def _registry(text: str, settings: Settings) -> Store:
     from builder.stores.registry import RegistryStore
 
     pull = settings.store.pull if text == settings.store.target else ""
-    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=settings.store.insecure)
+    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=_may_be_plain(host, settings))
+
+
+def _may_be_plain(host: str, settings: Settings) -> bool:
+    """Whether the host may be spoken to without encryption. The leave is for the host of the store, never for that of a base."""
+    context = click.get_current_context(silent=True)
+    ours = settings.store.target
+    if context is not None and context.meta.get(INSECURE_OPTION):
+        return host == (context.params.get("to") or ours).partition("/")[0]
+    return settings.store.insecure and host == ours.partition("/")[0]
+
+
+def insecure_option() -> click.Option:
+    """For every command that takes `--to`."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.meta[INSECURE_OPTION] = value
+
+    meaning = "Speak http:// to the store's own registry. Loopback needs no leave."
+    return click.Option([INSECURE_OPTION], is_flag=True, expose_value=False, callback=remember, help=meaning)
 
 
 def open_base_store(text: str, settings: Settings) -> Store:

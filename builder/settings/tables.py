@@ -67,7 +67,7 @@ class StoreSettings:
     to: str = key("", f"`registry.host/name`, `oci:DIR` or `docker:`; `{DEFAULT_STORE}` when empty")
     push: str = key("", "instead of `to`: the repository's name for this machine, where nodes know it as `pull`")
     pull: str = key("", "the repository's name for the nodes, where it differs (in-cluster, VPC)")
-    insecure: bool = key(False, "speak http:// to the registry (loopback needs no leave)")
+    insecure: bool = key(False, "speak http:// to the registry of the store, not to a base's (loopback needs no leave)")
     mount_from: tuple[str, ...] = key((), "repositories in the same registry that may hold layers already")
 
     def __post_init__(self) -> None:

@@ -60,6 +60,16 @@ def test_encryption_is_never_given_up() -> None:
     assert resolve("http://127.0.0.1:5000/v2/", "http://127.0.0.2:5001/x", False) == "http://127.0.0.2:5001/x"
 
 
+def test_secrets_go_in_clear_text_to_the_allowed_host_alone() -> None:
+    base = "http://registry.example:5000"
+    assert resolve(base, "http://registry.example:5001/token", True, secret=True) == "http://registry.example:5001/token"
+    with pytest.raises(StoreError, match=r"http://auth\.example, without encryption"):
+        resolve(base, "http://auth.example/token", True, secret=True)
+    with pytest.raises(StoreError, match="without encryption") as caught:
+        resolve(base, "http://registry.example:5001/token", False, secret=True)
+    assert "[store] insecure = true" in caught.value.hint
+
+
 def test_an_origin_is_scheme_host_and_port() -> None:
     assert origin("https://Registry.example/a") == origin("https://registry.example:443/b")
     assert origin("https://registry.example") != origin("http://registry.example")

@@ -14,7 +14,7 @@ from builder.stores.registry.answers import Answer, refusal
 from builder.stores.registry.auth import Authorizer, Grants
 from builder.stores.registry.credentials import Credentials
 from builder.stores.registry.retry import TRANSIENT, Retry, TransientError
-from builder.stores.registry.urls import base_url, origin, resolve
+from builder.stores.registry.urls import INSECURE, base_url, origin, resolve
 
 if TYPE_CHECKING:
     import urllib3
@@ -162,7 +162,7 @@ class Client:
         if isinstance(error, u3.NameResolutionError):
             return StoreError(f"{text}: no such host", "check the registry's name and your network")
         if isinstance(error, u3.SSLError):
-            return StoreError(text, "the certificate is not trusted here, or this is a plain http registry: --insecure-registry")
+            return StoreError(text, f"the certificate is not trusted here; if it speaks plain http, {INSECURE} allows that")
         passing = isinstance(error, (u3.ProtocolError, u3.TimeoutError, u3.NewConnectionError, OSError))
         return TransientError(text) if passing else StoreError(text, "the registry does not speak HTTP as it should")
 
@@ -178,7 +178,7 @@ class Client:
         return bytes(data)
 
     def _fetch_token(self, realm: str, form: str | None, authorization: str) -> bytes:
-        url = resolve(self._origin, realm, self._insecure)
+        url = resolve(self._origin, realm, self._insecure, secret=True)
         headers = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
         call = Call("GET" if form is None else "POST", url, "get a token", headers=headers, body=(form or "").encode(), limit=MIB)
         response = self._exchange(call, url, authorization)

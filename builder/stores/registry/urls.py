@@ -9,6 +9,7 @@ from builder.errors import StoreError
 
 _LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
 _UGLY = re.compile(r"[^!-~]")
+INSECURE = "--insecure-registry, or [store] insecure = true,"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,9 +28,10 @@ def base_url(host: str, insecure: bool) -> str:
     return f"{'http' if insecure or is_loopback(host) else 'https'}://{host}"
 
 
-def resolve(base: str, location: str, insecure: bool) -> str:
+def resolve(base: str, location: str, insecure: bool, *, secret: bool = False) -> str:
     """A Location (RFC 9110, 10.2.2), or a token server's realm, as an absolute URL, its query string untouched.
 
+    `insecure` allows plain http; where `secret` things will be sent there, to the base's own host alone.
     Raises StoreError when it is empty, has blanks, control characters or a user in it, or would leave https.
     """
     if not location or _UGLY.search(location):
@@ -41,8 +43,9 @@ def resolve(base: str, location: str, insecure: bool) -> str:
         raise _unusable(base, location) from error
     if scheme not in _PORTS or not name or "@" in urlsplit(url).netloc:
         raise _unusable(base, location)
-    if scheme == "http" and not insecure and not is_loopback(urlsplit(url).netloc):
-        hint = "a proxy in front of a registry must pass X-Forwarded-Proto on; --insecure-registry allows plain http"
+    allowed = insecure and (not secret or name == origin(base)[1])
+    if scheme == "http" and not allowed and not is_loopback(urlsplit(url).netloc):
+        hint = f"a proxy in front of a registry must pass X-Forwarded-Proto on; {INSECURE} allows plain http to its own host"
         raise StoreError(f"{urlsplit(base).netloc}: the registry sends us to http://{name}, without encryption", hint)
     return url
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.cli import frame
 from builder.cli.wiring import open_store
 from builder.errors import UsageError
 from builder.settings import Settings, StoreSettings
@@ -34,6 +35,42 @@ def test_the_pull_name_is_for_the_store_of_the_settings_only() -> None:
     settings = Settings(store=StoreSettings(push="a.example.com/x", pull="b.example.com/x"))
     assert open_store("", settings).name == open_store("a.example.com/x", settings).name == "b.example.com/x"
     assert open_store("c.example.com/x", settings).name == "c.example.com/x"
+
+
+def plain(text: str, settings: Settings) -> bool:
+    store = open_store(text, settings)
+    assert isinstance(store, RegistryStore)
+    return store._client.url("").startswith("http://")
+
+
+def test_plain_http_is_for_the_host_of_the_store_alone() -> None:
+    settings = Settings(store=StoreSettings(to="a.example.com/x", insecure=True))
+    assert plain("", settings)
+    assert plain("a.example.com/base", settings)
+    assert not plain("b.example.com/base", settings)
+    assert not plain("a.example.com:444/x", settings)
+
+
+def test_the_option_is_for_the_host_that_to_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def opened(repo: object, to: str, base: str, **_: object) -> None:
+        settings = Settings(store=StoreSettings(to="a.example.com/x", insecure=True))
+        seen.extend(plain(host, settings) for host in (f"{to}", "a.example.com/x", "c.example.com/base"))
+        raise UsageError("enough")
+
+    monkeypatch.setattr("builder.cli.making.making", opened)
+    assert frame.run(["image", "--to", "b.example.com/x", "--insecure-registry"]) == 2
+    assert seen == [True, False, False]
+    seen.clear()
+    assert frame.run(["image", "--to", "b.example.com/x"]) == 2
+    assert seen == [False, True, False]
+
+
+@pytest.mark.parametrize("path", [["image"], ["deps"], ["verify"], ["base", "mirror"]])
+def test_what_takes_a_store_takes_the_option(path: list[str]) -> None:
+    frame.command_of(path[:1])
+    assert "--insecure-registry" in [name for parameter in frame.command_of(path).params for name in parameter.opts]
 
 
 @pytest.mark.parametrize(
