@@ -84,7 +84,12 @@ def mirror_command(origin: str, to: str, dry_run: bool) -> None:
 
 def _settings_base(settings: Settings) -> str:
     if not settings.image.base:
-        raise UsageError("no base is set", "name one: `builder base pin nvcr.io/nvidia/pytorch:24.05-py3`, or run `builder init`")
+        raise UsageError(
+            "no base is set",
+            f"[image] base in {settings.file}; name one: `builder base pin nvcr.io/nvidia/pytorch:24.05-py3`"
+            if settings.file
+            else "run `builder init`",
+        )
     return settings.image.base
 
 

@@ -11,7 +11,7 @@ CHECKS = (
     Check(_MACHINE, "python", machine.python, by_settings=False),
     Check(_MACHINE, "git", machine.git, by_settings=False),
     Check(_MACHINE, "git-lfs", machine.git_lfs),
-    Check(_MACHINE, "docker", machine.docker),
+    Check(_MACHINE, "docker", project.docker),
     Check(_MACHINE, "uv", machine.uv),
     Check(_MACHINE, "disk", machine.disk, by_settings=False),
     Check(_PROJECT, "repository", project.repository, by_settings=False),

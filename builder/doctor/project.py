@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from builder.doctor import machine, storage
 from builder.doctor.machine import existing
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
 from builder.process import run
@@ -19,6 +20,15 @@ def repository(scene: Scene) -> Found:
     if run(["git", "rev-parse", "--verify", "--quiet", "HEAD"], cwd=scene.start, check=False).returncode != 0:
         return failed("no commit yet", "commit something")
     return ok("shallow: older commits are fetched when they are asked for" if shallow == "true" else "has its history")
+
+
+def docker(scene: Scene) -> Found:
+    """As `machine.docker`; but dependencies that are in the store need none."""
+    found, settings = machine.docker(scene), scene.settings
+    needed_by_others = settings.store.target.startswith("docker:") or settings.run.on == "docker"
+    if found.state == "failed" and not needed_by_others and storage.built_deps(scene):
+        return not_needed(f"{found.detail}; the dependencies of HEAD are built already")
+    return found
 
 
 def settings(scene: Scene) -> Found:

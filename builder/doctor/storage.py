@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.doctor.machine import existing
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
+from builder.errors import BuilderError
 from builder.model.units import size
+from builder.stores.interface import Store
+
+if TYPE_CHECKING:
+    from builder.image.prepare import Workshop
 
 _PROBE = "builder-doctor"  # a tag that nobody has: one request that shows address, credentials and rights
 
@@ -46,25 +52,61 @@ def credentials(scene: Scene) -> Found:
 
 
 def base(scene: Scene) -> Found:
-    """It must be named by digest, be there, and be in the store that commits go to."""
-    from builder.cache import blob_cache
-    from builder.image.base import SCRATCH, load_base, pinned, require_base
+    """It must be named by digest, be there, and be in the store that commits go to, or where it can be mounted from."""
+    from builder.image.base import SCRATCH, require_base
+    from builder.image.prepare import find_base
 
-    text = scene.settings.image.base
+    text, file = scene.settings.image.base, scene.settings.file
     if not text:
-        return failed("no base", "run `builder init`, or `builder base pin REF`")
+        how = f"set [image] base in {file}: `builder base pin REF` writes it" if file else "run `builder init`, then `builder base pin REF`"
+        return failed("no base", how)
     if text == SCRATCH:
         return ok("scratch: the code alone")
-    name = pinned(text)[0]
-    if name.startswith("oci:"):
-        name = f"oci:{scene.settings.root / name.removeprefix('oci:')}"
-    cache = blob_cache(scene.environ)
-    target, image = scene.open_store(""), scene.settings.image
-    found = load_base(text, [target, scene.open_store(name)], cache, image.platform, image.python)
-    if not target.sparse:
-        require_base(found, target)
-    detail = f"{text}: {_layers(len(found.layers))}, {size(found.size)}"
+    shop = workshop(scene)
+    found = find_base(shop, scene.settings.image)
+    mounted = _mountable(text, shop.store)
+    if not shop.store.sparse and not mounted:
+        require_base(found, shop.store)
+    detail = f"{text}: {_layers(len(found.layers))}, {size(found.size)}{mounted}"
     return ok(detail + (f", Python {found.python}" if found.python else ", Python unknown: no tool layers"))
+
+
+def built_deps(scene: Scene) -> bool:
+    """Whether the store has the dependencies of HEAD's image, so that nobody has to build them."""
+    from builder.image.deps import lookup, plan_deps
+    from builder.image.prepare import commit_files, find_base
+    from builder.settings import at_commit
+    from builder.source.repository import Git
+
+    shop = workshop(scene)
+    try:
+        with Git.open(scene.start) as git:
+            commit = git.resolve("HEAD")
+            image = at_commit(scene.settings, lambda path: git.read_path(commit, path), commit.sha)[0].image
+            recipe = plan_deps(image, commit_files(git, commit), find_base(shop, image))
+            return recipe is not None and lookup(recipe, shop.artifacts) is not None
+    except BuilderError:
+        return False
+
+
+def workshop(scene: Scene) -> Workshop:
+    """To look things up in as `builder image` does."""
+    from builder.cache import blob_cache
+    from builder.image.deps import Artifacts
+    from builder.image.prepare import Workshop
+
+    def open_base(name: str) -> Store:
+        directory = name.removeprefix("oci:")
+        return scene.open_store(name if directory == name else f"oci:{scene.settings.root / directory}")
+
+    target = scene.open_store("")
+    return Workshop(target, Artifacts(target), blob_cache(scene.environ), open_base)
+
+
+def _mountable(base: str, target: Store) -> str:
+    """A text when both are in one registry, as then `builder image` mounts what is missing."""
+    there = base.partition("/")[0] == target.name.partition("/")[0] and not target.name.startswith(("oci:", "docker:"))
+    return ", in the same registry" if there else ""
 
 
 def _layers(count: int) -> str:

@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from builder.cache import blob_cache
 from builder.cli import frame
 from builder.cli.wiring import open_store
 from builder.doctor import CHECKS, Check, Found, Scene, examine, machine, project, storage
 from builder.errors import AuthError, SettingsError, StoreError
+from builder.image.base import load_base
+from builder.image.deps import Artifacts, plan_deps
+from builder.image.prepare import commit_files
 from builder.process import Completed, run
 from builder.settings import DataSettings, DepsSettings, ImageSettings, RunSettings, Settings, StoreSettings, load
+from builder.source.repository import Git
 from builder.stores.interface import Store
 from builder.stores.layout import LayoutStore
 from tests.fixtures.images import put_base
@@ -77,7 +82,14 @@ def test_an_error_of_ours_is_a_failed_check(scene: Scene, error: Exception) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "state"), [("git version 2.39.5", "ok"), ("git version 2.30.9 (Apple)", "failed"), ("git version 2.31.0", "ok"), ("git version 3.0", "ok"), ("?", "failed")]
+    ("said", "state"),
+    [
+        ("git version 2.39.5", "ok"),
+        ("git version 2.30.9 (Apple)", "failed"),
+        ("git version 2.31.0", "ok"),
+        ("git version 3.0", "ok"),
+        ("?", "failed"),
+    ],
 )
 def test_an_old_git_is_not_enough(scene: Scene, monkeypatch: pytest.MonkeyPatch, said: str, state: str) -> None:
     monkeypatch.setattr(machine, "run", lambda *_, **__: Completed(0, said.encode(), b""))
@@ -227,6 +239,40 @@ def test_a_base_that_is_there_and_one_that_must_be_mirrored(scene: Scene, tmp_pa
         (report,) = examine([Check("g", "base", storage.base)], elsewhere)
     assert report.found.state == "failed"
     assert "builder base mirror" in report.found.remedy
+
+
+def test_a_base_in_the_same_registry_is_mounted_by_image(scene: Scene) -> None:
+    with RegistryServer() as registry:
+        bases = open_store(str(registry.repository("bases")), Settings())
+        digest = put_base(bases, b"layer", env=("PYTHON_VERSION=3.11.9",))
+        image = ImageSettings(base=f"{bases.name}@{digest}")
+        found = storage.base(with_settings(scene, image=image, store=StoreSettings(str(registry.repository("code")))))
+    assert (found.state, "in the same registry" in found.detail) == ("ok", True)
+
+
+def test_no_base_in_a_file_that_is_there_names_the_key(scene: Scene) -> None:
+    assert storage.base(with_settings(scene, image=ImageSettings())).remedy.startswith(f"set [image] base in {scene.start}/builder.toml")
+    assert "builder init" in storage.base(with_settings(scene, image=ImageSettings(), file=None)).remedy
+
+
+def test_built_dependencies_need_no_docker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_engine", lambda _: "")
+    (scene.start / "builder.toml").unlink()
+    (scene.start / "D").write_text("ARG BASE\nFROM ${BASE}\n")
+    subprocess.run(["git", "add", "-A"], cwd=scene.start, check=True)
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@x", "commit", "-q", "-m", "D"], cwd=scene.start, check=True)
+    with RegistryServer() as registry:
+        store = open_store(str(registry.repository()), Settings())
+        image = ImageSettings(base=f"{store.name}@{put_base(store, b'layer')}", deps=DepsSettings(dockerfile="D"))
+        needs = with_settings(scene, image=image, store=StoreSettings(store.name))
+        assert project.docker(needs).state == "failed"
+        with Git.open(scene.start) as git:
+            files = commit_files(git, git.resolve("HEAD"))
+            recipe = plan_deps(image, files, load_base(image.base, [store], blob_cache({"HOME": str(scene.start)})))
+        assert recipe is not None
+        Artifacts(store).publish(recipe.tag, "deps", [], "linux/amd64")
+        assert project.docker(needs).state == "-"
+        assert project.docker(replace(needs, settings=replace(needs.settings, run=RunSettings(on="docker")))).state == "failed"
 
 
 def test_the_command(scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
