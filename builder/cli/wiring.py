@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli import output
 from builder.errors import UsageError
 from builder.settings import Settings, load
 from builder.stores.interface import Store
@@ -71,7 +72,7 @@ def _registry(text: str, settings: Settings) -> Store:
     from builder.stores.registry import RegistryStore
 
     pull = settings.store.pull if text == settings.store.target else ""
-    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=_may_be_plain(host, settings))
+    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=_may_be_plain(host, settings), notice=output.note)
 
 
 def _may_be_plain(host: str, settings: Settings) -> bool:

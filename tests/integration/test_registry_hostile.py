@@ -232,6 +232,13 @@ def test_a_registry_that_is_down_is_said_after_a_few_tries(server: RegistryServe
     assert len(waits) == 2
 
 
+def test_a_registry_that_has_to_be_asked_again_is_told_of(server: RegistryServer, connect: Connect) -> None:
+    said: list[str] = []
+    server.fault(always, Status(503))
+    assert connect(server, retry=Retry(sleep=lambda _: None), notice=said.append).list_tags() == ()
+    assert said == [f"{server.host} answers 503, trying again"]
+
+
 def test_encryption_is_asked_for_elsewhere(server: RegistryServer) -> None:
     """The fixture speaks no TLS: a host that is not loopback by name must not be spoken to in plain text."""
     server.fault(always, Reset("before"))

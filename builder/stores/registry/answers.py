@@ -44,7 +44,7 @@ def refusal(asked: str, host: str, answer: Answer) -> StoreError | AuthError:
     if answer.status in (401, 403):
         return AuthError(message, f"docker login {host}")
     if answer.status in TRANSIENT:
-        return TransientError(message, after=retry_after(answer.headers))
+        return TransientError(message, after=retry_after(answer.headers), brief=f"answers {answer.status}")
     return RefusedError(message, _HINTS.get(answer.status, "the registry's log may say more"), answer.status, codes)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import builder
@@ -13,6 +13,7 @@ from builder.model.reference import Repository
 from builder.stores.registry.answers import Answer, refusal
 from builder.stores.registry.auth import Authorizer, Grants
 from builder.stores.registry.credentials import Credentials
+from builder.stores.registry.patience import Patience
 from builder.stores.registry.retry import TRANSIENT, Retry, TransientError
 from builder.stores.registry.urls import INSECURE, base_url, origin, resolve
 
@@ -48,11 +49,14 @@ class Call:
 class Client:
     """Talks to `repository`. Its methods may be called from several threads."""
 
-    def __init__(self, repository: Repository, *, insecure: bool, credentials: Credentials, retry: Retry, timeout: float) -> None:
+    def __init__(
+        self, repository: Repository, *, insecure: bool, credentials: Credentials, retry: Retry, timeout: float, patience: Patience
+    ) -> None:
         import urllib3
 
         self.repository = repository
-        self.retry = retry
+        self.retry = replace(retry, tell=patience.again)
+        self._patience = patience
         self._insecure = insecure
         self._origin = base_url(repository.host, insecure)
         self._authorizer = Authorizer(repository.host, credentials, self._fetch_token, retry.clock)
@@ -78,6 +82,7 @@ class Client:
         answer = Answer(response.status, response.headers, self._read(call, response), url)
         if answer.status not in call.ok:
             raise self._refusal(call, answer)
+        self._patience.answered()
         return answer
 
     def open(self, call: Call) -> urllib3.BaseHTTPResponse:
@@ -144,13 +149,13 @@ class Client:
         import urllib3.exceptions
 
         headers = {**_AGENT, **call.headers, **({"Authorization": authorization} if authorization else {})}
-        body = call.body if isinstance(call.body, bytes) else call.body()
         with self._lock:
             self.requests += 1
         try:
-            return self._pool.urlopen(
-                call.method, url, body=body or None, headers=headers, redirect=False, preload_content=False, decode_content=False
-            )
+            with self._patience.waiting() as sent:
+                return self._pool.urlopen(
+                    call.method, url, body=_body(call, sent), headers=headers, redirect=False, preload_content=False, decode_content=False
+                )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._broken(call, error) from error
 
@@ -164,7 +169,11 @@ class Client:
         if isinstance(error, u3.SSLError):
             return StoreError(text, f"the certificate is not trusted here; if it speaks plain http, {INSECURE} allows that")
         passing = isinstance(error, (u3.ProtocolError, u3.TimeoutError, u3.NewConnectionError, OSError))
-        return TransientError(text) if passing else StoreError(text, "the registry does not speak HTTP as it should")
+        return (
+            TransientError(text, brief=f"fails ({_reason(error)})")
+            if passing
+            else StoreError(text, "the registry does not speak HTTP as it should")
+        )
 
     def _read(self, call: Call, response: urllib3.BaseHTTPResponse) -> bytes:
         """The whole body, up to the call's limit; the connection goes back into the pool."""
@@ -189,6 +198,19 @@ class Client:
             raise self._refusal(call, answer)
         message = f"{self.repository}: the token server {origin(url)[1]} answered {answer.status}"
         raise AuthError(message, f"docker login {self.repository.host}")
+
+
+def _body(call: Call, sent: Callable[[], None]) -> bytes | Iterator[bytes] | None:
+    """What is sent; says when all of it is. Sending may take long, and is no wait."""
+    if isinstance(call.body, bytes):
+        sent()
+        return call.body or None
+    return _then(call.body(), sent)
+
+
+def _then(chunks: Iterable[bytes], sent: Callable[[], None]) -> Iterator[bytes]:
+    yield from chunks
+    sent()
 
 
 def _reason(error: Exception) -> str:

@@ -21,18 +21,20 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
 
 class TransientError(StoreError):
-    """It may work a little later. `after`: seconds the server asked to wait, else 0."""
+    """It may work a little later. `after`: seconds the server asked to wait, else 0; `brief`: what it did, after its name."""
 
-    def __init__(self, message: str, hint: str = "", after: float = 0.0) -> None:
+    def __init__(self, message: str, hint: str = "", after: float = 0.0, brief: str = "has trouble") -> None:
         super().__init__(message, hint or "the registry or the network is in trouble: try again in a minute")
         self.after = after
+        self.brief = brief
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     """At most `tries` requests for one thing, and waits of at most `longest` seconds between them: that bounds the whole.
 
-    What the server asks for with Retry-After counts, up to `longest`. `sleep`, `jitter` (0..1) and `clock` are injected by tests.
+    What the server asks for with Retry-After counts, up to `longest`. `tell` hears of each failure that is
+    followed by another try, with its number from 1. `sleep`, `jitter` (0..1) and `clock` are injected by tests.
     """
 
     tries: int = 6
@@ -41,6 +43,7 @@ class Retry:
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
+    tell: Callable[[TransientError, int], None] = lambda error, tried: None  # noqa: ARG005
 
     def run(self, attempt: Callable[[int], T]) -> T:
         """Calls `attempt(0)`, `attempt(1)`, ... until one does not raise TransientError; the last one's error goes up."""
@@ -56,6 +59,7 @@ class Retry:
         """Waits before the next try, or raises `error` when there is none left."""
         if tried >= self.tries:
             raise error
+        self.tell(error, tried)
         self.sleep(min(error.after, self.longest) or self.jitter() * min(self.first * 2 ** (tried - 1), self.longest))
 
 

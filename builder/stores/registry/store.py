@@ -13,6 +13,7 @@ from builder.stores.interface import OpenBlob
 from builder.stores.registry import blobs, ecr, manifests
 from builder.stores.registry.client import Client
 from builder.stores.registry.credentials import Credentials, find_credential
+from builder.stores.registry.patience import Notice, Patience, silent
 from builder.stores.registry.retry import Retry
 from builder.stores.registry.uploads import Uploader
 
@@ -23,6 +24,7 @@ class RegistryStore:
     `pull_name` is what stands in references when nodes reach the registry by another name than this machine does.
     `insecure` allows plain http to a host that is not this machine. Requests wait `timeout` seconds for a byte.
     `create` makes the repository when the registry does not know it; on ECR, AWS is asked.
+    `notice` is told when the registry lets us wait, or has to be asked again.
     """
 
     def __init__(
@@ -35,9 +37,13 @@ class RegistryStore:
         retry: Retry | None = None,
         timeout: float = 60.0,
         create: Callable[[], None] | None = None,
+        notice: Notice = silent,
     ) -> None:
         self._name = pull_name or str(repository)
-        self._client = Client(repository, insecure=insecure, credentials=credentials, retry=retry or Retry(), timeout=timeout)
+        patience = Patience(repository.host, notice)
+        self._client = Client(
+            repository, insecure=insecure, credentials=credentials, retry=retry or Retry(), timeout=timeout, patience=patience
+        )
         self._uploads = Uploader(
             self._client, create or (partial(ecr.create_repository, repository) if ecr.region(repository.host) else None)
         )
