@@ -119,7 +119,10 @@ class Maker:
         return self._with_base(self.settings_at(commit).image)
 
     def _with_base(self, settings: ImageSettings) -> ImageSettings:
-        return replace(settings, base=self._base) if self._base else settings
+        """[image] python was found in the base that is replaced; it stands only where no base can say its own."""
+        if not self._base or self._base == settings.base:
+            return settings
+        return replace(settings, base=self._base, python=settings.python if self._base == "scratch" else "")
 
     def settings_at(self, commit: Commit) -> Settings:
         """The settings that hold for the commit; says on stderr what its file holds that this tool does not know."""
