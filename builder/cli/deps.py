@@ -12,6 +12,8 @@ from builder.cli import complete, output
 if TYPE_CHECKING:
     from builder.cli.making import Maker
     from builder.image.deps import Deps, Recipe
+    from builder.settings import DepsSettings
+    from builder.source.repository import Git
     from builder.stores.interface import Store
 
 _REVISION: dict[str, Any] = {"default": "HEAD", "shell_complete": complete.revision}
@@ -50,7 +52,18 @@ def _plan(maker: Maker, revision: str) -> Recipe | None:
     if settings.deps is None:
         output.note("no dependencies are set ([image.deps]): the image has what its base has; nothing to do")
         return None
+    if revision == "HEAD" and (changed := _uncommitted(maker.git, settings.deps)):
+        output.note(f"{', '.join(changed)} in the working tree differs from the commit's, which counts; commit it first")
     return plan_deps(settings, commit_files(maker.git, commit), find_base(maker.workshop, settings))
+
+
+def _uncommitted(git: Git, deps: DepsSettings) -> list[str]:
+    """Inputs of the dependencies that are other in the working tree than in HEAD."""
+    if git.top is None:
+        return []
+    paths = [deps.dockerfile or deps.lock, *(path.strip("/") for path in deps.context)]
+    specs = [f":(top,{'glob' if set(path) & set('*?[') else 'literal'}){path}" for path in paths if path]
+    return git.run("diff", "--name-only", "-z", "HEAD", "--", *specs, check=False).text.split("\0")[:-1]
 
 
 def _make(maker: Maker, revision: str, form: str, *, dry_run: bool) -> None:
@@ -86,4 +99,7 @@ def _show(recipe: Recipe, deps: Deps | None, store: Store, form: str) -> None:
     elif deps:
         rows = [(layer.annotations.get(TITLE, ""), layer.digest[7:19], output.size(layer.size)) for layer in layers]
         output.table(("LAYER", "DIGEST", "SIZE"), rows, right=("SIZE",))
-        output.note(reference or "nothing to install: the base provides everything")
+        if reference:
+            output.result(reference)
+        else:
+            output.note("nothing to install: the base provides everything")

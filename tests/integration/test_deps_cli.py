@@ -11,6 +11,8 @@ import pytest
 
 from builder.cli.frame import run
 from builder.model.oci import sha256
+from builder.stores.layout import LayoutStore
+from tests.fixtures.images import put_base
 from tests.fixtures.wheels import console_script, make_wheel
 
 SETTINGS = """\
@@ -62,6 +64,35 @@ def test_deps_are_planned_built_and_found(commit: Callable[..., None], capsys: p
     shown = json.loads(capsys.readouterr().out)
     assert (shown["schema"], shown["key"], shown["found"], shown["reference"]) == (1, key, True, built.out.strip())
     assert [layer["title"] for layer in shown["layers"]] == ["deps: greeting"]
+
+
+def test_a_table_ends_with_the_reference(commit: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    commit("scratch")
+    assert run(["deps", "-o", "table"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("oci:")
+
+
+def test_what_is_not_committed_is_not_built_and_that_is_said(commit: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    commit("scratch")
+    assert run(["deps", "--key"]) == 0
+    before = capsys.readouterr()
+    assert "differs" not in before.err
+    with Path("requirements.lock").open("a") as lock:
+        lock.write("# more\n")
+    assert run(["deps", "--key"]) == 0
+    said = capsys.readouterr()
+    assert said.out == before.out
+    assert "requirements.lock in the working tree differs from the commit's" in said.err
+
+
+def test_another_base_is_not_taken_for_the_pinned_ones_python(
+    commit: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = f"oci:{tmp_path}/other@{put_base(LayoutStore(tmp_path / 'other'), b'layer')}"
+    commit("scratch")
+    assert run(["deps", "--key", "--base", other]) == 1
+    assert "nobody knows" in capsys.readouterr().err
+    assert run(["deps", "--key", "--base", "scratch"]) == 0
 
 
 def test_an_image_is_built_again_after_its_layout_was_deleted(commit: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
