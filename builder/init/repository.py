@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder.errors import SourceError
-from builder.process import run
+from builder.errors import ProgramMissingError, SourceError
+
+if TYPE_CHECKING:
+    from git import Repo
 
 _LIMIT = 256 * 1024
 _SCP = re.compile(r"(?:[^/@]+@)?([^/:@]+\.[^/:@]+):(?!//)(.+)\Z")
@@ -16,7 +19,8 @@ _URL = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.+)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """`root` is the working tree's top; `files` are the tracked files, sorted; `remote` is origin's URL as git has it, or empty."""
+    """`root` is the working tree's top; `files` are the tracked files, sorted; `remote` is the URL of origin (or of the only remote)
+    as git has it, or empty."""
 
     root: Path
     files: tuple[str, ...]
@@ -38,15 +42,28 @@ class Repository:
 
 def look(start: Path) -> Repository:
     """The repository whose working tree holds `start`. Raises SourceError where there is none."""
-    top = run(["git", "rev-parse", "--show-toplevel"], cwd=start, check=False)
-    if top.returncode != 0 or not top.text.strip():
-        raise SourceError(
-            f"{start.resolve()} is not in a git repository's working tree", "go into one or give --repo DIR; a new one: `git init`"
-        )
-    root = Path(top.text.removesuffix("\n"))
-    names = run(["git", "ls-files", "-z"], cwd=root).stdout.split(b"\0")
-    remote = run(["git", "remote", "get-url", "origin"], cwd=root, check=False).text.strip()
-    return Repository(root, tuple(sorted(_readable(names))), remote)
+    try:
+        import git
+    except ImportError as error:  # it asks for the program while it is imported
+        raise ProgramMissingError("git is not installed, or not on PATH", "install git (Debian: apt-get install git)") from error
+    try:
+        with git.Repo(start, search_parent_directories=True) as repo:
+            if repo.working_tree_dir is None:
+                raise SourceError(f"{start.resolve()} is in a bare repository", "go into a working tree of it: `git worktree add DIR`")
+            names = repo.git.ls_files("-z", stdout_as_string=False, strip_newline_in_stdout=False).split(b"\0")
+            return Repository(Path(repo.working_tree_dir), tuple(sorted(_readable(names))), _remote(repo))
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+        hint = "go into one or give --repo DIR; a new one: `git init`"
+        raise SourceError(f"{start.resolve()} is not in a git repository's working tree", hint) from error
+    except git.GitCommandError as error:
+        raise SourceError(f"{start.resolve()}: {str(error.stderr).strip()}", "`git status` there shows the same") from error
+
+
+def _remote(repo: Repo) -> str:
+    """The URL of origin, or of the only remote."""
+    names = [remote.name for remote in repo.remotes]
+    name = "origin" if "origin" in names else names[0] if len(names) == 1 else ""
+    return next(iter(repo.remote(name).urls), "") if name else ""
 
 
 def public_url(remote: str) -> str:

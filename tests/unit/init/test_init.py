@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.cli import frame
+from builder.errors import SourceError
 from builder.init import Proposal, Repository, dockerfile, look, propose, render
 from builder.init.dockerignore import Translated
 from builder.init.propose import Dependencies
@@ -199,6 +200,24 @@ def test_the_command_writes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert file.read_text() == "mine"
     assert frame.run(["init", "--force"]) == 0
     assert file.read_text() == printed
+
+
+def test_a_bare_repository_and_one_that_git_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "bare"], check=True)
+    with pytest.raises(SourceError, match="bare repository"):
+        look(tmp_path / "bare")
+    repository(tmp_path / "broken", {"a": ""})
+    (tmp_path / "broken/.git/index").write_bytes(b"damaged")
+    with pytest.raises(SourceError, match="index"):
+        look(tmp_path / "broken")
+
+
+@pytest.mark.parametrize(("remotes", "found"), [((), ""), (("up",), "/up"), (("up", "origin"), "/origin"), (("one", "two"), "")])
+def test_the_remote_is_origin_or_the_only_one(tmp_path: Path, remotes: tuple[str, ...], found: str) -> None:
+    repository(tmp_path, {"a": ""})
+    for name in remotes:
+        subprocess.run(["git", "remote", "add", name, f"/{name}"], cwd=tmp_path, check=True)
+    assert look(tmp_path).remote == found
 
 
 def test_settings_in_pyproject_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
