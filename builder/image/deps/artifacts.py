@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -25,6 +26,7 @@ from builder.model.platform import Platform
 from builder.stores.chunks import as_file
 from builder.stores.interface import Store
 
+_AT_ONCE = 4
 CHANGES = "dev.builder.config"
 """Annotation of an artifact: JSON of what its image config changes against its base's."""
 
@@ -70,15 +72,15 @@ class Artifacts:
     def publish(self, tag: str, kind: str, layers: Iterable[BuiltLayer], platform: str, *, copy: bool = False) -> Artifact:
         """Stores layers made here: blobs, then the manifest, then the tag. Adopts what the tag names by then, if anything.
 
-        With `copy` they stay on this disk, too.
+        Layers are sent while `layers` makes the next ones. With `copy` they stay on this disk, too.
         """
-        built = tuple(layers)
-        config = _config(built, platform)
-        manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), tuple(_annotated(layer, kind) for layer in built))
-        for store in (self.copies if copy else None, self.store):
-            if store is not None:
-                _put_blobs(store, built, manifest.config, config)
-                stored = tag_once(store, tag, manifest)
+        stores = (self.copies, self.store) if copy and self.copies else (self.store,)
+        sent = _send(layers, kind, stores)
+        config = _config([layer.annotations[DIFF_ID] for layer in sent], platform)
+        manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), tuple(sent))
+        for store in stores:
+            store.put_blob(manifest.config, partial(BytesIO, config))
+            stored = tag_once(store, tag, manifest)
         return self._remember(tag, stored, kind)
 
     def adopt(self, tag: str, kind: str, manifest: Manifest) -> Artifact:
@@ -131,10 +133,29 @@ def _open(store: Store, digest: str) -> BinaryIO:
     return as_file(store.open_blob(digest))
 
 
-def _put_blobs(store: Store, layers: Iterable[BuiltLayer], descriptor: Descriptor, config: bytes) -> None:
-    for layer in layers:
+def _send(layers: Iterable[BuiltLayer], kind: str, stores: Iterable[Store]) -> list[Descriptor]:
+    """Puts each layer into all the stores, a few at a time: no more than these lie in memory or in TMPDIR."""
+    sent: list[Descriptor] = []
+    under_way: set[Future[None]] = set()
+    with ThreadPoolExecutor(_AT_ONCE, "send") as pool:
+        for layer in layers:
+            sent.append(_annotated(layer, kind))
+            under_way.add(pool.submit(_put, layer, stores))
+            if len(under_way) == _AT_ONCE:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                _raise_first(done)
+    _raise_first(under_way)
+    return sent
+
+
+def _put(layer: BuiltLayer, stores: Iterable[Store]) -> None:
+    for store in stores:
         store.put_blob(layer.descriptor, layer.open)
-    store.put_blob(descriptor, partial(BytesIO, config))
+
+
+def _raise_first(done: Iterable[Future[None]]) -> None:
+    for one in done:
+        one.result()
 
 
 def tag_once(store: Store, tag: str, manifest: Manifest) -> StoredManifest:
@@ -167,6 +188,6 @@ def _annotated(layer: BuiltLayer, kind: str) -> Descriptor:
     return layer.annotated({KIND: kind, DIFF_ID: layer.diff_id}).descriptor
 
 
-def _config(layers: tuple[BuiltLayer, ...], platform: str) -> bytes:
-    rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
+def _config(diff_ids: list[str], platform: str) -> bytes:
+    rootfs = {"type": "layers", "diff_ids": diff_ids}
     return canonical_json({**Platform.parse(platform).as_json(), "config": {}, "rootfs": rootfs, "history": []})

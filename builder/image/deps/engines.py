@@ -31,7 +31,10 @@ _HINTS = (
         "start buildkitd with --allow-insecure-entitlement network.host, or take network=host out of the build",
     ),
     (r"no space left on device", "make room on the disk of the engine that builds, such as with `docker builder prune`"),
-    (r"pull access denied|access to the resource is denied|no basic auth credentials|unauthorized: |authorization failed", "`docker login` to the registry it names"),
+    (
+        r"pull access denied|access to the resource is denied|no basic auth credentials|unauthorized: |authorization failed",
+        "`docker login` to the registry it names",
+    ),
 )
 
 

@@ -20,12 +20,16 @@ ROOT = "opt/deps"
 SEARCH_PATH = {"PATH": f"/{ROOT}/bin", "PYTHONPATH": f"/{ROOT}"}
 
 
-def build_layers(requirements: Sequence[Requirement], python: str, platform: str) -> tuple[BuiltLayer, ...]:
-    """At most 16 layers, from the bottom up. Needs the network, or uv's cache. Raises DepsError where a package cannot be installed."""
+def build_layers(requirements: Sequence[Requirement], python: str, platform: str) -> Iterator[BuiltLayer]:
+    """At most 16 layers, from the bottom up, each written when it is asked for. Needs the network, or uv's cache.
+
+    Raises DepsError where a package cannot be installed.
+    """
     with tempfile.TemporaryDirectory(prefix="builder-deps-") as scratch:
         found = {package.name: package for package in installed(requirements, python, platform, Path(scratch))}
         groups = split({name: package.size for name, package in found.items()})
-        return tuple(_layer(group, [found[name] for name in group.names]) for group in groups)
+        for group in groups:
+            yield _layer(group, [found[name] for name in group.names])
 
 
 def installed(requirements: Sequence[Requirement], python: str, platform: str, scratch: Path) -> tuple[Package, ...]:

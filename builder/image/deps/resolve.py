@@ -98,7 +98,7 @@ def build_deps(
 
     with progress.task(f"installing {recipe.describe()}"):
         layers = build_layers(recipe.requirements, recipe.python, recipe.platform)
-    return _deps(recipe, artifacts.publish(recipe.tag, KIND, layers, recipe.platform))
+        return _deps(recipe, artifacts.publish(recipe.tag, KIND, layers, recipe.platform))
 
 
 def _deps(recipe: Recipe, found: Artifact) -> Deps:

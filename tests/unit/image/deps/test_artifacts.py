@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.errors import IntegrityError
+from builder.errors import IntegrityError, StoreError
 from builder.image.deps.artifacts import Artifacts
 from builder.image.deps.packages import content
 from builder.image.layers import BuiltLayer, write_layer
 from builder.model.annotations import DIFF_ID, KIND, TITLE
-from builder.model.oci import MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json
+from builder.model.oci import LAYER_GZIP, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json
 from builder.stores.interface import OpenBlob
 from tests.fixtures.memory_store import MemoryStore
 
@@ -174,3 +175,40 @@ def test_a_copy_is_sent_in_chunks_and_never_held_whole() -> None:
     made = Artifacts(MemoryStore("old"), copies=copies).publish("tool-1", "tool", [layer(noise)], "linux/amd64", copy=True)
     assert Artifacts(store, copies=copies).bring("tool-1", "tool") == made
     assert store.blobs == copies.blobs
+
+
+def test_layers_are_sent_while_others_are_made_and_never_many_at_once() -> None:
+    meeting = threading.Barrier(2, timeout=20)
+
+    class Waiting(MemoryStore):
+        """A blob is only taken together with another one."""
+
+        def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:
+            if blob.media_type == LAYER_GZIP:
+                meeting.wait()
+                sent.append(blob.digest)
+            return super().put_blob(blob, source, mount_from)
+
+    def made() -> Iterator[BuiltLayer]:
+        for number in range(10):
+            assert number - len(sent) <= 4
+            yield layer(str(number))
+
+    sent: list[str] = []
+    published = Artifacts(Waiting()).publish("deps-1", "deps", made(), "linux/amd64")
+    assert published.diff_ids == tuple(layer(str(number)).diff_id for number in range(10))
+
+
+def test_a_layer_that_cannot_be_sent_ends_it_and_nothing_is_tagged() -> None:
+    class Full(MemoryStore):
+        """Takes one layer."""
+
+        def put_blob(self, blob: Descriptor, source: OpenBlob, mount_from: str = "") -> bool:
+            if self.blobs:
+                raise StoreError("full")
+            return super().put_blob(blob, source, mount_from)
+
+    store = Full()
+    with pytest.raises(StoreError, match="full"):
+        Artifacts(store).publish("deps-1", "deps", (layer(str(number)) for number in range(20)), "linux/amd64")
+    assert not store.tags
