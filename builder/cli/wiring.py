@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,11 @@ def _registry(text: str, settings: Settings) -> Store:
     if "@" in name or ":" in name:
         raise UsageError(f"{text} names one image, not a store", f"write {host}/{name.partition('@')[0].partition(':')[0]}")
     from builder.stores.registry import RegistryStore
+    from builder.stores.registry.credentials import find_credential
 
     pull = settings.store.pull if text == settings.store.target else ""
-    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=_may_be_plain(host, settings), notice=output.note)
+    plain, who = _may_be_plain(host, settings), partial(find_credential, notice=output.warn)
+    return RegistryStore(Repository.parse(text), pull_name=pull, insecure=plain, credentials=who, notice=output.note)
 
 
 def _may_be_plain(host: str, settings: Settings) -> bool:

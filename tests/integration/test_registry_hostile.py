@@ -239,6 +239,19 @@ def test_a_registry_that_has_to_be_asked_again_is_told_of(server: RegistryServer
     assert said == [f"{server.host} answers 503, trying again"]
 
 
+def test_a_page_instead_of_a_manifest(server: RegistryServer, connect: Connect) -> None:
+    server.fault(always, Status(200, {"Content-Type": "text/html"}, b"<html>log in here</html>"))
+    with pytest.raises(StoreError, match=rf"{server.repository()}: what came as {TAG} is not an image manifest") as caught:
+        connect(server).get_manifest(TAG)
+    assert server.host in caught.value.hint
+
+
+def test_a_list_that_goes_on_elsewhere_is_not_half_a_list(server: RegistryServer, connect: Connect) -> None:
+    server.fault(always, Status(200, {"Link": '<http://other.example/v2/x/tags/list?n=1>; rel="next"'}, b'{"tags": ["a"]}'))
+    with pytest.raises(StoreError, match=r"goes on at another place, other\.example"):
+        connect(server).list_tags()
+
+
 def test_encryption_is_asked_for_elsewhere(server: RegistryServer) -> None:
     """The fixture speaks no TLS: a host that is not loopback by name must not be spoken to in plain text."""
     server.fault(always, Reset("before"))

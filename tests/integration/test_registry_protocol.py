@@ -227,6 +227,8 @@ def test_wrong_credentials_are_an_authentication_error(
         connect(server, credential).get_manifest(TAG)
     assert caught.value.hint == f"docker login {server.host}"
     assert "wrong-word" not in str(caught.value)
+    assert caught.value.message.endswith("no credentials are known for it") == (credential is None)
+    assert ("does not accept the credentials it got" in caught.value.message) == (credential is not None)
     assert len(server.requests) <= 5
 
 

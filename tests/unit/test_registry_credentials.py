@@ -84,7 +84,7 @@ def test_a_store_without_an_entry_is_nobody(docker_config: Path) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{"credsStore": "absent"}, {"auths": {"registry.example": {"auth": "bm9jb2xvbg=="}}}, {"auths": {"registry.example": "nonsense"}}],
+    [{"auths": {"registry.example": {"auth": "bm9jb2xvbg=="}}}, {"auths": {"registry.example": "nonsense"}}],
 )
 def test_a_config_that_does_not_work_is_an_error_without_secrets(docker_config: Path, config: dict[str, object]) -> None:
     docker_config.write_text(json.dumps(config))
@@ -92,6 +92,30 @@ def test_a_config_that_does_not_work_is_an_error_without_secrets(docker_config: 
         docker_credential("registry.example")
     assert caught.value.hint == "docker login registry.example"
     assert "bm9jb2xvbg" not in caught.value.message
+
+
+@pytest.mark.parametrize("config", [{"credsStore": "absent"}, {"credHelpers": {"registry.example": "absent"}}])
+def test_a_helper_that_is_not_there_is_named(docker_config: Path, config: dict[str, object]) -> None:
+    docker_config.write_text(json.dumps(config))
+    with pytest.raises(AuthError, match="docker-credential-absent, which is not on PATH") as caught:
+        docker_credential("registry.example")
+    assert str(docker_config) in caught.value.message
+
+
+def test_a_helper_that_fails_is_named_without_what_it_said(docker_config: Path) -> None:
+    helper(docker_config.parent, "broken", "s3cret-word", code=2)
+    docker_config.write_text(json.dumps({"credsStore": "broken"}))
+    with pytest.raises(AuthError, match="docker-credential-broken gives no usable credentials") as caught:
+        docker_credential("registry.example")
+    assert "s3cret-word" not in caught.value.message
+
+
+@pytest.mark.parametrize("content", [b'{"auths": registry.example', b"\xff\xfe{}", b"[" * 100_000])
+def test_a_config_that_is_no_json_is_told_of(docker_config: Path, content: bytes) -> None:
+    docker_config.write_bytes(content)
+    said: list[str] = []
+    assert find_credential("registry.example", said.append) is None
+    assert said == [f"{docker_config} is not JSON, so none of its credentials are used"]
 
 
 def test_a_config_that_cannot_concern_the_host_costs_no_import(docker_config: Path) -> None:

@@ -112,6 +112,13 @@ class Authorizer:
             header = self.header(grants)
             return header if header != used else ""
 
+    @property
+    def sent(self) -> str:
+        """For people: whether the server knew who asks."""
+        if self._credential:
+            return "it does not accept the credentials it got, or they do not allow that"
+        return "no credentials are known for it"
+
     def hide(self, text: str) -> str:
         """The text without any secret that this authorizer knows: a server may echo what it was sent."""
         known = self._credential

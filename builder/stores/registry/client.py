@@ -107,7 +107,8 @@ class Client:
 
     def _refusal(self, call: Call, answer: Answer) -> StoreError | AuthError:
         error = refusal(self._asked(call), self.repository.host, answer)
-        error.message = self._authorizer.hide(error.message)
+        said = f"; {self._authorizer.sent}" if isinstance(error, AuthError) else ""
+        error.message = self._authorizer.hide(error.message) + said
         error.args = (error.message,)
         return error
 
@@ -196,7 +197,7 @@ class Client:
             return answer.body
         if answer.status in TRANSIENT:
             raise self._refusal(call, answer)
-        message = f"{self.repository}: the token server {origin(url)[1]} answered {answer.status}"
+        message = f"{self.repository}: the token server {origin(url)[1]} answered {answer.status}; {self._authorizer.sent}"
         raise AuthError(message, f"docker login {self.repository.host}")
 
 

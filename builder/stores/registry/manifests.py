@@ -27,6 +27,11 @@ def get(client: Client, ref: str) -> StoredManifest | None:
     answer = client.send(_look(client, "GET", ref))
     if answer.status == 404:
         return None
+    if not answer.body.lstrip().startswith((b"{", b"[")):
+        raise StoreError(
+            f"{client.repository}: what came as {ref} is not an image manifest: {answer.body[:60]!r}",
+            f"is {client.repository.host} a container registry, or is a login page or proxy in front of it?",
+        )
     digest = sha256(answer.body)
     wanted = ref if is_digest(ref) else answer.digest
     if wanted and wanted != digest:
@@ -89,7 +94,7 @@ def list_tags(client: Client) -> tuple[str, ...]:
         if answer.status == 404:
             break
         found.update(_tags(client, answer.body))
-        url = _next(answer)
+        url = _next(client, answer)
     return tuple(sorted(found))
 
 
@@ -148,9 +153,14 @@ def _tags(client: Client, body: bytes) -> list[str]:
     return [tag for tag in tags if isinstance(tag, str) and _TAG.match(tag)] if isinstance(tags, list) else []
 
 
-def _next(answer: Answer) -> str:
-    """RFC 8288. A next page on another host would be someone else's list."""
+def _next(client: Client, answer: Answer) -> str:
+    """RFC 8288; empty on the last page. A next page of another host would be someone else's list, and to stop there half a list."""
     link = answer.headers.get("Link", "")
     match = re.match(r'\s*<([^>\s]+)>\s*;[^,]*rel="?next"?', link)
     url = urljoin(answer.url, match[1]) if match else ""
-    return url if url and origin(url) == origin(answer.url) else ""
+    if url and origin(url) != origin(answer.url):
+        raise StoreError(
+            f"{client.repository}: the list of tags goes on at another place, {origin(url)[1]}",
+            "a proxy in front of the registry must pass Host and X-Forwarded-Proto on",
+        )
+    return url
