@@ -27,7 +27,7 @@ _SMALLEST_CLASS = LARGE.bit_length()
 class CodeTree:
     """The files of a commit's image, sorted by path, and the size class (bit length of the size) of every large one by its oid.
 
-    `pointers`: the Git LFS pointers that the image holds instead of content.
+    `pointers`: the Git LFS pointers that the image holds instead of content; in a partial clone only those whose blobs are here.
     """
 
     entries: tuple[Entry, ...]
@@ -50,8 +50,15 @@ def rules(settings: ImageSettings) -> str:
 
 def select_files(git: Git, commit: Commit, settings: ImageSettings) -> tuple[Entry, ...]:
     """The commit's files less `image.exclude`. Raises SourceError on names that an image cannot hold."""
+    return _included(_whole_tree(git, commit, settings), settings)
+
+
+def _whole_tree(git: Git, commit: Commit, settings: ImageSettings) -> tuple[Entry, ...]:
+    return git.entries(commit, submodules=settings.submodules == "include")
+
+
+def _included(entries: tuple[Entry, ...], settings: ImageSettings) -> tuple[Entry, ...]:
     excludes = Excludes(settings.exclude)
-    entries = git.entries(commit, submodules=settings.submodules == "include")
     if excludes:
         entries = tuple(entry for entry in entries if not excludes.file(entry.path))
     for entry in entries:
@@ -74,20 +81,33 @@ def _check_name(path: bytes) -> None:
 
 def code_tree(git: Git, commit: Commit, settings: ImageSettings, known: Known) -> CodeTree:
     """The files of the commit's image. In a partial clone this fetches the blobs that `known` says nothing about, in one request."""
-    entries = select_files(git, commit, settings)
+    whole = _whole_tree(git, commit, settings)
+    entries, attributes = _included(whole, settings), lfs.attribute_files(whole)  # excluded ones decide too
     new = [entry for entry in entries if entry.oid not in known.oids]
-    git.fetch_missing(commit, [*new, *lfs.attribute_files(entries)])
-    pointers = lfs.tracked_files(git, entries)
-    fetched = lfs.fetch(git, commit, pointers) if settings.lfs == "fetch" else {}
-    if fetched:
-        entries = tuple(lfs.replaced(entry, fetched) for entry in entries)
-    sizes = git.sizes(entry for entry in new if entry.path not in fetched)
-    classes = {oid: size.bit_length() for oid, size in sizes.items() if size >= LARGE}
-    classes |= {f"{lfs.PREFIX}{pointer.oid}": pointer.size.bit_length() for pointer in fetched.values() if pointer.size >= LARGE}
+    git.fetch_missing(commit, [*new, *attributes])
+    large = _large_files(git, entries, new, known)
+    tracked = [entry for entry in lfs.tracked_files(git, attributes, entries) if entry.oid not in large]
+    if settings.lfs == "fetch":
+        return _with_content(git, commit, CodeTree(entries, large), tracked)
+    pointers = lfs.pointers(git, git.at_hand(commit, tracked))
+    return CodeTree(entries, large, tuple(entry for entry in tracked if entry.path in pointers))
+
+
+def _large_files(git: Git, entries: Sequence[Entry], new: Sequence[Entry], known: Known) -> dict[str, int]:
+    classes = {oid: size.bit_length() for oid, size in git.sizes(new).items() if size >= LARGE}
     for entry in entries if known.large else ():
         if entry.oid in known.oids and entry.oid[:_OID_DIGITS] in known.large:
             classes[entry.oid] = known.large[entry.oid[:_OID_DIGITS]]
-    return CodeTree(entries, classes, () if fetched else pointers)
+    return classes
+
+
+def _with_content(git: Git, commit: Commit, tree: CodeTree, tracked: Sequence[Entry]) -> CodeTree:
+    """The same tree, with what Git LFS pointers point to in their places."""
+    git.fetch_missing(commit, tracked)
+    pointers = lfs.pointers(git, tracked)
+    lfs.fetch(git, commit, tracked, pointers)
+    large = {f"{lfs.PREFIX}{pointer.oid}": pointer.size.bit_length() for pointer in pointers.values() if pointer.size >= LARGE}
+    return CodeTree(tuple(lfs.replaced(entry, pointers) for entry in tree.entries), {**tree.large, **large})
 
 
 def layer_files(git: Git, workdir: str, entries: Sequence[Entry]) -> Generator[LayerFile, None, None]:

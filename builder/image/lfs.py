@@ -8,21 +8,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 
-from builder.errors import BuilderError, SourceError
+from builder.errors import BuilderError, IntegrityError, SourceError
 from builder.image.exclude import Excludes
 from builder.model.globs import parse as parse_glob
-from builder.model.tree import Commit, Entry
+from builder.model.tree import SYMLINK, Commit, Entry
+from builder.source.remotes import preferred_remote
 from builder.source.repository import Git
 
 PREFIX = "lfs:"
 """Before the sha256 of the content, in place of a blob's oid."""
 
 _CHUNK = 1 << 20
+_TOO_LONG = 1024  # pointers are shorter
 _LINE = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)+)"|(?P<plain>[^\s#"][^\s]*))\s(?P<attributes>.*)')
 _FILTER = re.compile(r"[-!]?filter(=|\Z)")
-_SPECIAL = re.compile(rb"[,*?\[\]\\!]|^\s|\s$")
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n\Z")
 
 
@@ -34,14 +37,14 @@ class Pointer:
     size: int
 
 
-def tracked_files(git: Git, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The files that the tree's own .gitattributes give to Git LFS."""
-    deeper_last = sorted(attribute_files(entries), key=lambda entry: entry.path.count(b"/"))
+def tracked_files(git: Git, attributes: Sequence[Entry], entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Those of the files that a tree's .gitattributes give to Git LFS. Links are never its own."""
+    deeper_last = sorted(attributes, key=lambda entry: entry.path.count(b"/"))
     patterns = [pattern for entry in deeper_last for pattern in _patterns(entry.path, git.read(entry))]
     if not patterns:
         return ()
     tracked = Excludes(patterns)  # attributes are matched as ignores are (gitattributes(5))
-    return tuple(entry for entry in entries if tracked.file(entry.path))
+    return tuple(entry for entry in entries if entry.mode != SYMLINK and tracked.file(entry.path))
 
 
 def attribute_files(entries: Sequence[Entry]) -> list[Entry]:
@@ -49,18 +52,25 @@ def attribute_files(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.path == b".gitattributes" or entry.path.endswith(b"/.gitattributes")]
 
 
-def fetch(git: Git, commit: Commit, tracked: Sequence[Entry]) -> dict[bytes, Pointer]:
-    """path -> pointer of every tracked file that is one, their content now in this clone. Raises SourceError when it cannot be had."""
-    git.fetch_missing(commit, tracked)
-    pointers = {entry.path: pointer for entry in tracked if (pointer := parse(git.read(entry)))}
-    missing = {path: pointer for path, pointer in pointers.items() if not content_path(git, pointer.oid).is_file()}
-    if missing:
-        _download(git, commit, sorted(missing))
-    for path, pointer in missing.items():
-        if not content_path(git, pointer.oid).is_file():
-            name = path.decode("utf-8", "replace")
-            raise SourceError(f"{name}: its Git LFS object {pointer.oid[:12]} is neither here nor on the server", "push it, or restore it")
-    return pointers
+def pointers(git: Git, entries: Sequence[Entry]) -> dict[bytes, Pointer]:
+    """path -> pointer of every file that is one. In a partial clone, `fetch_missing` first."""
+    sizes = git.sizes(entries)
+    small = [entry for entry in entries if sizes[entry.oid] < _TOO_LONG]
+    return {entry.path: pointer for entry, _, chunks in git.stream(small) if (pointer := parse(b"".join(chunks)))}
+
+
+def fetch(git: Git, commit: Commit, entries: Sequence[Entry], found: Mapping[bytes, Pointer]) -> None:
+    """Sees to it that this clone has what the pointers among the files point to.
+
+    Raises SourceError when it cannot be had, IntegrityError when what is here has another size.
+    """
+    absent = [entry for entry in entries if entry.path in found and not _is_here(git, entry, found[entry.path])]
+    for _, group in groupby(sorted(absent, key=lambda entry: entry.home), key=lambda entry: entry.home):
+        _download(git, commit, list(group))
+    for entry in absent:
+        if not _is_here(git, entry, found[entry.path]):
+            text = f"{_name(entry)}: its Git LFS object {found[entry.path].oid[:12]} is neither here nor on the server"
+            raise SourceError(text, "push it, or restore it")
 
 
 def replaced(entry: Entry, fetched: Mapping[bytes, Pointer]) -> Entry:
@@ -70,10 +80,13 @@ def replaced(entry: Entry, fetched: Mapping[bytes, Pointer]) -> Entry:
 
 
 def stream(git: Git, entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, Iterator[bytes]]]:
-    """Each file's entry, size and content, read from this clone's LFS store."""
+    """Each file's entry, size and content, read from this clone's LFS store.
+
+    Raises IntegrityError at the end of a content that is not what the pointer names.
+    """
     for entry in entries:
-        path = content_path(git, entry.oid.removeprefix(PREFIX))
-        yield entry, path.stat().st_size, _chunks(path)
+        path = content_path(git.home(entry), entry.oid.removeprefix(PREFIX))
+        yield entry, path.stat().st_size, _chunks(entry, path)
 
 
 def content_path(git: Git, oid: str) -> Path:
@@ -83,7 +96,7 @@ def content_path(git: Git, oid: str) -> Path:
 
 def parse(data: bytes) -> Pointer | None:
     """What a pointer file says; None for any other content."""
-    match = _POINTER.match(data) if len(data) < 1024 else None
+    match = _POINTER.match(data) if len(data) < _TOO_LONG else None
     return Pointer(match[1].decode(), int(match[2])) if match else None
 
 
@@ -112,19 +125,43 @@ def _is_pattern(pattern: str) -> bool:
     return not pattern.startswith("!")
 
 
-def _download(git: Git, commit: Commit, paths: Sequence[bytes]) -> None:
-    names = ",".join(path.decode("utf-8", "surrogateescape") for path in paths)
-    if any(_SPECIAL.search(path) for path in paths):
-        names = ""  # git-lfs takes patterns, with commas between them: then everything of the commit
-    remote = (git.run("remote").text.split() or ["origin"])[0]
+def _download(git: Git, commit: Commit, entries: Sequence[Entry]) -> None:
+    """Asks git-lfs for a tree of just these pointers: any number, whatever their names, and none of a partial clone's other blobs."""
+    home = git.home(entries[0])
     try:
-        git.run("lfs", "fetch", remote, commit.sha, "--include", names, "--exclude", "")
+        tree = home.run("mktree", stdin="".join(f"100644 blob {oid}\t{oid}\n" for oid in {entry.oid for entry in entries}).encode())
+        options = ["--include", "", "--exclude", ""]  # in place of lfs.fetchinclude and lfs.fetchexclude
+        home.run("-c", "lfs.fetchrecentalways=false", "lfs", "fetch", preferred_remote(home), tree.text.strip(), *options)
     except BuilderError as error:
-        text = f"{len(paths)} Git LFS objects of {commit.sha[:12]} are not in this clone, and {remote} did not give them:\n{error.message}"
-        raise SourceError(text, "check that git-lfs is installed and the remote can be reached (`builder doctor`)") from error
+        text = f"{len(entries)} Git LFS objects of {commit.sha[:12]} are not in this clone, and cannot be fetched:\n{error.message}"
+        hint = error.hint or "check that git-lfs is installed and the remote can be reached (`builder doctor`)"
+        raise SourceError(text, hint) from error
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _is_here(git: Git, entry: Entry, pointer: Pointer) -> bool:
+    try:
+        size = content_path(git.home(entry), pointer.oid).stat().st_size
+    except FileNotFoundError:
+        return False
+    if size != pointer.size:
+        raise _damaged(entry, f"has {size} bytes in this clone, and {pointer.size} by its pointer")
+    return True
+
+
+def _chunks(entry: Entry, path: Path) -> Iterator[bytes]:
+    seen = sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
+            seen.update(chunk)
             yield chunk
+    if seen.hexdigest() != entry.oid.removeprefix(PREFIX):
+        raise _damaged(entry, f"hashes to {seen.hexdigest()[:12]}, and should to {path.name[:12]}")
+
+
+def _damaged(entry: Entry, why: str) -> IntegrityError:
+    text = f"{_name(entry)}: its Git LFS content is damaged: it {why}"
+    return IntegrityError(text, "`git lfs fsck` puts it aside, then the next build fetches it again")
+
+
+def _name(entry: Entry) -> str:
+    return entry.path.decode("utf-8", "replace")

@@ -137,7 +137,7 @@ class Git:
 
     def read(self, entry: Entry) -> bytes:
         """The whole content of one file."""
-        with self._home(entry).reader() as reader:
+        with self.home(entry).reader() as reader:
             return b"".join(found.data for found in reader.objects([entry.oid]))
 
     def read_path(self, commit: Commit, path: str) -> bytes | None:
@@ -185,7 +185,8 @@ class Git:
         self._commits[commit.sha] = commit
         return commit
 
-    def _home(self, entry: Entry) -> Git:
+    def home(self, entry: Entry) -> Git:
+        """The repository that holds the file: this one, or a submodule's."""
         return self._at(entry.home)
 
     def _at(self, home: bytes) -> Git:

@@ -324,7 +324,8 @@ def test_no_base_at_all_names_init(here: Repository, builder: Builder) -> None:
 
 
 def test_pointers_are_listed_in_a_warning(here: Repository, builder: Builder) -> None:
-    here.commit({".gitattributes": b"*.bin filter=lfs\n", **{f"w/{number}.bin": b"x" for number in range(7)}})
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 1\n" % (b"a" * 64)
+    here.commit({".gitattributes": b"*.bin filter=lfs\n", **{f"w/{number}.bin": pointer for number in range(7)}})
     said = builder("--commit", "main")
     assert "7 Git LFS files went in as pointers" in said.err
     assert "w/0.bin" in said.err

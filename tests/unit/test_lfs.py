@@ -81,7 +81,8 @@ def test_git_agrees_which_files_it_holds(attributes: dict[str, bytes], repositor
     said = repository.git("check-attr", "-z", "--stdin", "filter", stdin=asked).decode().split("\0")[:-1]
     held = {path for path, value in zip(said[::3], said[2::3], strict=True) if value == "lfs"}
     with Git.open(repository.directory) as git:
-        assert {entry.path.decode() for entry in lfs.tracked_files(git, git.entries(git.resolve("HEAD")))} == held
+        entries = git.entries(git.resolve("HEAD"))
+        assert {entry.path.decode() for entry in lfs.tracked_files(git, lfs.attribute_files(entries), entries)} == held
 
 
 def test_content_is_where_git_lfs_keeps_it(repository: Repository) -> None:
