@@ -6,6 +6,7 @@ The commit is a pure function of HEAD and the files (fixed identity, HEAD's date
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +15,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from builder import process
-from builder.errors import SourceError, UsageError
+from builder.errors import ProcessError, SourceError, UsageError
 from builder.model.tree import Commit
 from builder.source.objects import git_environment
 from builder.source.repository import Git
+from builder.source.submodules import without_repository
 
 BIG = 10_000_000
 """Untracked files over this size in bytes do not slip into an image."""
@@ -78,7 +80,7 @@ def take_snapshot(git: Git, include: Sequence[str] = (), *, keep: bool = True) -
 def _changes(git: Git) -> tuple[list[str], list[str]]:
     """Tracked files that differ from HEAD, and untracked ones (git help status, porcelain v2)."""
     changed, new = [], []
-    fields = iter(git.run("status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=none").text.split("\0"))
+    fields = iter(_status(git).split("\0"))
     for line in fields:
         kind, _, rest = line.partition(" ")
         if kind == "?":
@@ -92,6 +94,17 @@ def _changes(git: Git) -> tuple[list[str], list[str]]:
             if kind == "2":
                 next(fields)  # the path it was renamed from
     return changed, new
+
+
+def _status(git: Git) -> str:
+    try:
+        return git.run("status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=none").text
+    except ProcessError as error:
+        for path in without_repository(git):
+            name = shlex.quote(path)
+            hint = f"save what you changed in it, then `git submodule deinit --force {name}` and `git submodule update --init {name}`"
+            raise SourceError(f"submodule {path}: its git directory is gone", hint) from error
+        raise
 
 
 def _refuse_dirty_submodule(state: str, path: str) -> None:

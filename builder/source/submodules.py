@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import SourceError
-from builder.model.tree import Entry
+from builder.model.tree import SUBMODULE, Entry
 
 if TYPE_CHECKING:
     from builder.source.repository import Git
@@ -30,6 +30,17 @@ def _checked_out(git: Git, link: Entry) -> Iterator[Path]:
         yield own
         with suppress(OSError, UnicodeDecodeError):
             yield own.parent / own.read_text().removeprefix("gitdir:").strip()
+
+
+def without_repository(git: Git) -> Iterator[str]:
+    """The paths of submodules in the index whose working trees name a git directory that is gone."""
+    for line in git.run("ls-files", "--stage", "-z").stdout.split(b"\0"):
+        head, _, path = line.partition(b"\t")
+        if not head.startswith(b"160000 "):
+            continue
+        own, *others = _checked_out(git, Entry(path, SUBMODULE, ""))
+        if own.exists() and not any((found / "objects").is_dir() for found in (own, *others)):
+            yield path.decode("utf-8", "surrogateescape")
 
 
 def names(git: Git, modules: Entry) -> dict[bytes, str]:

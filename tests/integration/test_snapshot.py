@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -237,3 +238,22 @@ def test_changes_inside_a_submodule_are_named(repository: Repository, tree: Path
     (tree / "lib/lib.py").write_bytes(b"changed\n")
     with pytest.raises(SourceError, match="submodule lib has changes of its own"):
         snapshot(tree)
+
+
+@pytest.mark.parametrize("lost", ["its clone", "its own directory"])
+def test_a_submodule_whose_repository_is_gone_is_named(repository: Repository, tree: Path, tmp_path: Path, lost: str) -> None:
+    inner = Repository.make(tmp_path / "inner")
+    sha = inner.commit({"lib.py": b"1\n"})
+    paths = ("lib", "an other")
+    modules = "".join(f'[submodule "{path}"]\n\tpath = {path}\n\turl = file://{inner.directory}\n' for path in paths)
+    repository.commit({".gitmodules": modules.encode(), **dict.fromkeys(paths, submodule(sha))})
+    repository.check_out()
+    repository.git("submodule", "--quiet", "update", "--init")
+    if lost == "its clone":
+        shutil.rmtree(tree / ".git/modules/an other")
+    else:
+        (tree / "an other/.git").unlink()
+        (tree / "an other/.git").mkdir()
+    with pytest.raises(SourceError, match="submodule an other: its git directory is gone") as caught:
+        snapshot(tree)
+    assert "git submodule deinit --force 'an other'" in caught.value.hint
