@@ -91,6 +91,12 @@ class DaemonStore:
         named = [name.rpartition(":")[2] for image in images for name in image.get("RepoTags") or ()]
         return tuple(sorted({*named, *(tag for tag in self._spool.list_tags() if tag.startswith(_SPOOLED_ONLY))}))
 
+    def close(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _put_image(self, stored: StoredManifest, tags: tuple[str, ...]) -> None:
         manifest = Manifest.from_bytes(stored.data)
         ours = (manifest.config.digest, stored.digest)

@@ -55,3 +55,6 @@ class Store(Protocol):
 
     def list_tags(self) -> tuple[str, ...]:
         """Every tag, sorted."""
+
+    def close(self) -> None:
+        """Ends open connections. The store may be used again: it opens new ones."""

@@ -40,9 +40,9 @@ class LayoutStore:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._blobs = directory / "blobs" / "sha256"
-        self._aside = directory / ".tmp"
+        self.directory = Path(os.path.normpath(directory))  # one directory, one name
+        self._blobs = self.directory / "blobs" / "sha256"
+        self._aside = self.directory / ".tmp"
         self._cached: tuple[tuple[int, int, int], Index] | None = None
         self._ready = False
 
@@ -120,6 +120,9 @@ class LayoutStore:
             )
         return digest
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
     # inside
 
     def _path(self, digest: str) -> Path:
@@ -186,6 +189,7 @@ class LayoutStore:
         except OSError as error:
             raise StoreError(f"cannot make an OCI layout in {self.directory}: {error.strerror}") from error
         if not marker.exists():
+            self._write_bytes(self.directory / ".gitignore", b"*\n")  # in a working tree it is no part of the next snapshot
             self._write_bytes(marker, b'{"imageLayoutVersion":"1.0.0"}')
         with self._locked():
             if not (self.directory / "index.json").exists():
@@ -207,8 +211,12 @@ class LayoutStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer of index.json at a time. The lock is a file of its own: index.json is replaced under it."""
-        with (self.directory / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        path = self.directory / ".lock"
+        with contextlib.ExitStack() as stack:
+            try:
+                fcntl.flock(stack.enter_context(path.open("ab")), fcntl.LOCK_EX)
+            except OSError as error:
+                raise StoreError(f"cannot lock {path}: {error.strerror}") from error
             yield
 
     def _write_bytes(self, path: Path, data: bytes) -> None:
@@ -259,7 +267,7 @@ def _size(path: Path) -> int | None:
 
 def _foreign(directory: Path) -> bool:
     """A first writer that was killed, or is at work, has left only names of ours."""
-    return any(entry.name not in ("blobs", ".tmp", ".lock", "index.json", "oci-layout") for entry in directory.iterdir())
+    return any(entry.name not in ("blobs", ".tmp", ".lock", ".gitignore", "index.json", "oci-layout") for entry in directory.iterdir())
 
 
 def _remove_stale(aside: Path) -> None:

@@ -170,3 +170,10 @@ def test_many_threads(store: Store) -> None:
         found = store.get_manifest(f"t{number:02}")
         assert found is not None
         assert found.digest == digest
+
+
+def test_a_closed_store_opens_again(store: Store) -> None:
+    blob = put(store, b"x")
+    store.close()
+    store.close()
+    assert b"".join(store.open_blob(blob.digest)) == b"x"

@@ -309,3 +309,24 @@ def test_a_really_full_disk(small_disk: Path) -> None:
     assert count > 5
     assert_valid(small_disk / "images")
     assert len(LayoutStore(small_disk / "images").list_tags()) == count + 1
+
+
+def test_one_directory_has_one_name(tmp_path: Path) -> None:
+    assert LayoutStore(tmp_path / "x" / ".." / "y" / ".").name == f"oci:{tmp_path}/y"
+
+
+def test_a_layout_in_a_working_tree_is_none_of_git(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    put(LayoutStore(tmp_path / "lay"), b"x")
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert status.stdout == ""
+    assert (tmp_path / "lay/.gitignore").read_text() == "*\n"
+
+
+def test_a_lock_that_cannot_be_opened(tmp_path: Path) -> None:
+    store = LayoutStore(tmp_path / "lay")
+    put(store, b"x")
+    (tmp_path / "lay/.lock").unlink()
+    (tmp_path / "lay/.lock").mkdir()
+    with pytest.raises(StoreError, match=r"cannot lock .*\.lock: "):
+        store.put_manifest(Manifest(put(store, b"{}", CONFIG), ()).to_bytes(), MANIFEST, ("t",))
