@@ -136,6 +136,15 @@ def test_a_session_that_is_gone_is_begun_again(servers: Servers, connect: Connec
     assert len({request.path for request in server.seen("PUT", "/uploads/")}) == 4  # three blobs, and one session more
 
 
+def test_sessions_that_are_always_lost_are_not_begun_for_ever(servers: Servers, connect: Connect) -> None:
+    server = servers()
+    server.fault(lambda request: request.method == "PUT", Status(416), times=10)
+    with pytest.raises(StoreError, match="416") as caught:
+        connect(server).put_blob(blob(BASE), lambda: io.BytesIO(BASE))
+    assert "forgets its uploads" in caught.value.hint
+    assert len(server.seen("PUT", "/uploads/")) == 2
+
+
 def test_bytes_that_change_while_they_are_sent(servers: Servers, connect: Connect) -> None:
     server = servers()
     store = connect(server)

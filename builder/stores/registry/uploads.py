@@ -22,11 +22,16 @@ WORTH_A_LOOK = MIB
 _CHUNK = MIB // 4
 
 
+class SessionLostError(TransientError):
+    """The registry does not know the upload that is being finished (404), or holds other bytes than we sent (416)."""
+
+
 class Uploader:
     """Puts blobs into the client's repository.
 
     Two requests for each, POST and PUT (some registries refuse chunked PATCH, so there is none); one when it can be mounted; one more
-    when it is worth a look. A PUT that fails is begun again with a new session, after a look whether it arrived.
+    when it is worth a look. A PUT that fails is begun again with a new session, after a look whether it arrived. A session that is lost
+    (404, 416) is replaced once: the spec's GET for its Range would only say where chunks go on, and there are none.
     `create` makes a repository that the registry does not know and does not make itself.
     """
 
@@ -36,7 +41,18 @@ class Uploader:
 
     def put(self, blob: Descriptor, source: OpenBlob, mount_from: str) -> bool:
         """True when bytes were sent."""
-        return self._client.retry.run(lambda tried: self._attempt(tried, blob, source, mount_from))
+        lost: list[SessionLostError] = []
+
+        def attempt(tried: int) -> bool:
+            try:
+                return self._attempt(tried, blob, source, mount_from)
+            except SessionLostError as error:
+                if lost:
+                    raise StoreError(error.message, "the registry forgets its uploads: its operator has to mend this") from error
+                lost.append(error)
+                raise
+
+        return self._client.retry.run(attempt)
 
     def _attempt(self, tried: int, blob: Descriptor, source: OpenBlob, mount_from: str) -> bool:
         mounts = tried < 2 and mount_from not in ("", self._client.repository.name) and mount_from not in self._shunned
@@ -94,7 +110,7 @@ class Uploader:
             if "DIGEST_INVALID" in error.codes:
                 raise IntegrityError(f"{repository}: what was sent as {blob.digest} does not hash to it", "run it again") from error
             if error.status in (404, 416):  # the session is gone, or holds bytes of a try before: only a new one helps
-                raise TransientError(error.message) from error
+                raise SessionLostError(error.message) from error
             raise
         if answer.digest not in ("", blob.digest):
             raise IntegrityError(f"{repository}: {blob.digest} was stored as {answer.digest}", "the registry is at fault")
