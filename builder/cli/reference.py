@@ -82,7 +82,7 @@ def _tables(kind: type, path: str) -> Iterator[str]:
             yield from _tables(inner, f"{path}.{key.name}".lstrip(".") + (".NAME" if many else ""))
     if not path:
         listed = ", ".join(f"`[{key.name}]` ({key.metadata['meaning']})" for key in plain)
-        yield f"## Other tables\n\nTaken as they are for now: {listed}."
+        yield f"## Other tables\n\nNot used yet, and taken as they are: {listed}."
 
 
 def _row(key: Field[Any], hint: Any) -> str:

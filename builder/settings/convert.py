@@ -112,7 +112,9 @@ def explain(unknown: Where, known: type, prefix: str) -> str:
 
     paths = [f"{prefix}.{path}" if prefix else path for path in _paths(known)]
     leaf = unknown.path.rpartition(".")[2]
-    near = [path for path in paths if path.rpartition(".")[2] == leaf] or difflib.get_close_matches(unknown.path, paths, 1, 0.6)
+    same = [path for path in paths if path.rpartition(".")[2] == leaf]
+    alike = [path for path in paths if difflib.SequenceMatcher(None, path.rpartition(".")[2], leaf).ratio() > 0.7]
+    near = same or difflib.get_close_matches(unknown.path, alike, 1, 0.6)
     return f"{unknown}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
 
 

@@ -22,6 +22,14 @@ def at_commit(in_force: Settings, read: Callable[[str], bytes | None], commit: s
     builder.toml (else [tool.builder] of its pyproject.toml), else from the settings in force. Raises SettingsError when the
     commit's file is no TOML or says there something that cannot be.
     """
+    try:
+        return _at_commit(in_force, read, commit)
+    except SettingsError as error:
+        hint = f"the commit stays as it is; a later one may be right. `builder image --missing --since {commit[:12]}` begins after it"
+        raise SettingsError(error.message, error.hint or hint if commit else error.hint) from error
+
+
+def _at_commit(in_force: Settings, read: Callable[[str], bytes | None], commit: str) -> tuple[Settings, tuple[str, ...]]:
     label = f"of commit {commit[:12]}" if commit else "of the commit"
     found = _document(read, label)
     if found is None:

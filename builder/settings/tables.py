@@ -68,7 +68,6 @@ class StoreSettings:
     push: str = key("", "instead of `to`: the repository's name for this machine, where nodes know it as `pull`")
     pull: str = key("", "the repository's name for the nodes, where it differs (in-cluster, VPC)")
     insecure: bool = key(False, "speak http:// to the registry of the store, not to a base's (loopback needs no leave)")
-    mount_from: tuple[str, ...] = key((), "repositories in the same registry that may hold layers already")
 
     def __post_init__(self) -> None:
         if self.to and self.push:
@@ -102,10 +101,10 @@ class FlowSettings:
     command: tuple[str, ...] = key((), "what trains; `{config}` stands for the resolved configuration file", checks.command)
     config: str = key("", "the configuration file, relative to the repository's root", checks.inside)
     evals: Mapping[str, tuple[str, ...]] = table("a command for every action type that is evaluated")
-    scores: Mapping[str, ScoreSettings] = table("where a score is found, for commands that do not write metrics")
-    checkpoint: str = key("", "where the command leaves its checkpoint, such as `runs/*/last`", checks.inside)
+    scores: Mapping[str, ScoreSettings] = table("not used yet: where a score is found, for commands that do not write metrics")
+    checkpoint: str = key("", "not used yet: where the command leaves its checkpoint, such as `runs/*/last`", checks.inside)
     python: str = key("", "the interpreter for runs on this machine; the active environment's when empty")
-    description: str = key("", "one line for people")
+    description: str = key("", "not used yet: one line for people")
 
 
 @dataclass(frozen=True, slots=True)

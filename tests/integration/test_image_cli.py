@@ -298,7 +298,7 @@ def test_dirty_stops_at_secrets_and_include_lets_them_in(here: Repository, build
     ("words", "code", "what"),
     [
         (("--commit", "nope"), 2, "nope"),
-        (("--commit", ""), 0, ""),
+        (("--commit", ""), 2, "--commit is empty"),
         (("--commit", "HEAD^{tree}"), 2, "no commit"),
         (("--dirty", "--commit", "HEAD"), 2, "--dirty"),
         (("--dirty", "--missing"), 2, "--dirty"),

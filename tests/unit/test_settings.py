@@ -102,6 +102,8 @@ def test_two_files_in_one_directory_are_an_error(tmp_path: Path) -> None:
         ('[imag]\nworkdir = "/x"', "builder.toml: imag: unknown key; did you mean image?"),
         ('base = "x"', "builder.toml: base: unknown key; did you mean image.base?"),
         ("[image]\nqqqq = 1", "builder.toml: image.qqqq: unknown key"),
+        ("[image]\nfoo = 1", "builder.toml: image.foo: unknown key"),
+        ("[image]\nimages = 1", "builder.toml: image.images: unknown key"),
         ('[image]\npythonpath = "src"', 'builder.toml: image.pythonpath: expected a list of strings, got "src"'),
         ("[image]\npythonpath = [1]", "builder.toml: image.pythonpath: expected a list of strings, got [1]"),
         ("image = 3", "builder.toml: image: expected a table, got 3"),
@@ -251,3 +253,10 @@ def test_a_password_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
 @pytest.mark.parametrize("url", ["https://h:443/a@b", "ssh://git@h/x", "https://h/x"])
 def test_a_url_without_a_password_is_taken(tmp_path: Path, url: str) -> None:
     assert load_text(tmp_path, f'[image]\nsource = "{url}"').image.source == url
+
+
+@pytest.mark.parametrize("text", [b"[image", b'[image]\nworkdir = "code"\n', b"\xff"])
+def test_a_commit_whose_settings_cannot_be_read_is_told_how_to_be_left_out(text: bytes) -> None:
+    with pytest.raises(SettingsError, match="of commit aaaaaaaaaaaa") as caught:
+        at_commit(Settings(), {"builder.toml": text}.get, "a" * 40)
+    assert "--since aaaaaaaaaaaa" in caught.value.hint
