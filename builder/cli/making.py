@@ -5,6 +5,7 @@ Often there is nothing to make, so what makes images is only imported when it is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
 from builder.errors import BlobUnknownError, BuilderError, DepsError, SettingsError, UsageError
-from builder.image.report import existing_image, settings_key
+from builder.image.report import count_as_sent, existing_image, settings_key
 from builder.model.annotations import BASE_NAME, SETTINGS
 from builder.model.image import BuiltImage
 from builder.model.tree import Commit
@@ -45,6 +46,7 @@ class Maker:
         self._to = to
         self._workshop: Workshop | None = None
         self._said: set[str] = set()
+        self._sent: set[str] = set()
         self.skipped: list[str] = []
         """Commits that `missing` could not make an image of."""
         self.unmade: list[str] = []
@@ -53,7 +55,7 @@ class Maker:
     @property
     def workshop(self) -> Workshop:
         """Where images are made."""
-        self._workshop = self._workshop or wiring.workshop(self.store, self._to, self.settings)
+        self._workshop = self._workshop or wiring.workshop(self.store, self._to, self.settings, self._sent.add)
         return self._workshop
 
     def one(self, revision: str) -> BuiltImage:
@@ -84,7 +86,8 @@ class Maker:
         found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
         count = output.plural(len(found.commits), "commit") if found.commits else "no commit is"
         output.note(f"{count} without an image; the search ended at {found.stopped}")
-        yield from build_images(self.git, self.store, self._with_inputs(found.commits), skip=self._skip)
+        for image in build_images(self.git, self.store, self._with_inputs(found.commits), skip=self._skip):
+            yield self._count_below(image)
 
     def _with_inputs(self, commits: Iterable[Commit]) -> Iterator[tuple[Commit, Inputs]]:
         """Leaves out commits whose own settings or dependencies cannot be used: one of them must not hold up all after it."""
@@ -105,8 +108,9 @@ class Maker:
 
     def make(self, commit: Commit) -> BuiltImage:
         """The commit's image: the one that is there, unless `refresh` is asked for, else a new one."""
-        asked = self.store.requests
-        return replace(self._find_or_make(commit), requests=self.store.requests - asked)
+        asked, began = self.store.requests, time.monotonic()
+        image = self._find_or_make(commit)
+        return replace(image, requests=self.store.requests - asked, seconds=time.monotonic() - began)
 
     def _find_or_make(self, commit: Commit) -> BuiltImage:
         settings = self.image_settings(commit)
@@ -160,10 +164,16 @@ class Maker:
             return found
         plain = not self._refresh or self.store.get_manifest(commit.sha) is None
         try:
-            return build_image(self.git, self.store, commit, inputs, plain=plain)
+            return self._count_below(build_image(self.git, self.store, commit, inputs, plain=plain))
         except BlobUnknownError:
             self._doubt()
-            return build_image(self.git, self.store, commit, self._inputs(commit, settings), plain=plain)
+            return self._count_below(build_image(self.git, self.store, commit, self._inputs(commit, settings), plain=plain))
+
+    def _count_below(self, image: BuiltImage) -> BuiltImage:
+        """Dependencies and tool layers that were sent for this image count with it, once."""
+        counted = count_as_sent(image, self._sent)
+        self._sent.clear()
+        return counted
 
     def _doubt(self) -> None:
         """This machine remembered dependencies or tool layers that are gone from the store: they are looked for, and made, again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +105,11 @@ def open_base_store(text: str, settings: Settings) -> Store:
     return open_store(text, settings)
 
 
-def workshop(store: Store, to: str, settings: Settings) -> Workshop:
-    """Where images for `store` are made; `to` is how the command line named it, empty for the settings' own."""
+def workshop(store: Store, to: str, settings: Settings, sent: Callable[[str], object]) -> Workshop:
+    """Where images for `store` are made; `to` is how the command line named it, empty for the settings' own.
+
+    `sent` is told the digests of deps and tool layers that go there.
+    """
     from builder.cache import blob_cache, cache_root
     from builder.cli.progress import progress
     from builder.image.deps import Artifacts, BuildPlace
@@ -114,5 +118,5 @@ def workshop(store: Store, to: str, settings: Settings) -> Workshop:
 
     root = cache_root(os.environ)
     place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
-    artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"))
+    artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"), sent=sent)
     return Workshop(store, artifacts, blob_cache(os.environ), lambda text: open_base_store(text, settings), place, progress())

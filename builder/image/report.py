@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from builder.errors import IntegrityError, StoreError
 from builder.model.annotations import INPUTS, KIND, TITLE
@@ -41,6 +42,14 @@ def new_image(store: Store, commit: Commit, digest: str, manifest: Manifest, sen
     new = sum(size for size, state in sizes.values() if state == "uploaded")
     reused = sum(size for size, state in sizes.values() if state in ("reused", "mounted"))
     return BuiltImage(commit, store.reference(digest), digest, layers, new, reused, manifest)
+
+
+def count_as_sent(image: BuiltImage, digests: Collection[str]) -> BuiltImage:
+    """The same, with these layers uploaded and no longer reused."""
+    sent = {layer.digest: layer.size for layer in image.layers if layer.digest in digests and layer.state == "reused"}
+    layers = tuple(replace(layer, state="uploaded") if layer.digest in sent else layer for layer in image.layers)
+    size = sum(sent.values())
+    return replace(image, layers=layers, new_bytes=image.new_bytes + size, reused_bytes=image.reused_bytes - size)
 
 
 def own_manifest(stored: StoredManifest) -> Manifest | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import builder
@@ -80,6 +81,7 @@ def without_tool(settings: ImageSettings, base: Base) -> str | None:
     return None
 
 
+@lru_cache
 def tool_key(python: str, platform: str) -> str:
     """32 hex digits of what is in the layers: this tool's files and the lock, for one Python and platform."""
     own = hashlib.sha256()

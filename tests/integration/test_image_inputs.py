@@ -18,7 +18,7 @@ from builder.image.base import Base, load_base
 from builder.image.build import build_image
 from builder.image.compose import Inputs
 from builder.image.missing import find_missing
-from builder.image.report import existing_image
+from builder.image.report import count_as_sent, existing_image
 from builder.model.annotations import INPUTS
 from builder.model.image import BuiltImage
 from builder.model.oci import INDEX, canonical_json
@@ -179,3 +179,14 @@ def test_a_sparse_layout_says_what_it_does_without(repository: Repository, commi
         store.put_blob(blob, lambda blob=blob: io.BytesIO(b"".join(bases.open_blob(blob.digest))))  # type: ignore[misc]
     again = existing_image(store, image.commit, image.commit.sha)
     assert again is not None and [layer.state for layer in again.layers] == ["reused", "reused"]
+
+
+def test_layers_below_that_were_sent_count_once(repository: Repository, commits: list[str]) -> None:
+    image = made(repository, ON_NOTHING)
+    below = replace(image.layers[0], digest=D, size=70, kind="tool", state="reused")
+    with_tool = replace(image, layers=(below, *image.layers), reused_bytes=70)
+    counted = count_as_sent(with_tool, {D})
+    assert [layer.state for layer in counted.layers] == ["uploaded", "uploaded"]
+    assert (counted.new_bytes, counted.reused_bytes) == (image.new_bytes + 70, 0)
+    assert count_as_sent(counted, {D}) == counted
+    assert count_as_sent(with_tool, set()) == with_tool

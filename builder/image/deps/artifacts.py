@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -24,11 +24,13 @@ from builder.model.annotations import DIFF_ID, KIND
 from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, is_digest, sha256
 from builder.model.platform import Platform
 from builder.stores.chunks import as_file
-from builder.stores.interface import Store
+from builder.stores.interface import OpenBlob, Store
 
 _AT_ONCE = 4
 CHANGES = "dev.builder.config"
 """Annotation of an artifact: JSON of what its image config changes against its base's."""
+
+Put = Callable[[Store, Descriptor, OpenBlob], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,14 @@ class Artifacts:
     and another store on this disk that keeps copies for stores to come (None: no copies).
 
     A store on this machine is asked itself, as that costs no request. `recall` is false when memory turned out to be wrong.
+    `sent` is told the digest of every layer that really went to the store, from any thread.
     """
 
     store: Store
     memory: Path | None = None
     copies: Store | None = None
     recall: bool = True
+    sent: Callable[[str], object] = field(default=lambda _: None)
 
     def find(self, tag: str, kind: str) -> Artifact | None:
         """What the tag names, from memory, else from the store (one request)."""
@@ -75,7 +79,7 @@ class Artifacts:
         Layers are sent while `layers` makes the next ones. With `copy` they stay on this disk, too.
         """
         stores = (self.copies, self.store) if copy and self.copies else (self.store,)
-        sent = _send(layers, kind, stores)
+        sent = _send(layers, kind, self._put, stores)
         config = _config([layer.annotations[DIFF_ID] for layer in sent], platform)
         manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), tuple(sent))
         for store in stores:
@@ -104,8 +108,12 @@ class Artifacts:
             return None
         manifest = Manifest.from_bytes(stored.data)
         for blob in (*manifest.layers, manifest.config):
-            self.store.put_blob(blob, partial(_open, self.copies, blob.digest))
+            self._put(self.store, blob, partial(_open, self.copies, blob.digest))
         return tag_once(self.store, tag, manifest)
+
+    def _put(self, store: Store, blob: Descriptor, source: OpenBlob) -> None:
+        if store.put_blob(blob, source) and store is self.store:
+            self.sent(blob.digest)
 
     def _recall(self, tag: str, kind: str) -> Artifact | None:
         place = self._place(tag)
@@ -133,14 +141,14 @@ def _open(store: Store, digest: str) -> BinaryIO:
     return as_file(store.open_blob(digest))
 
 
-def _send(layers: Iterable[BuiltLayer], kind: str, stores: Iterable[Store]) -> list[Descriptor]:
+def _send(layers: Iterable[BuiltLayer], kind: str, put: Put, stores: Iterable[Store]) -> list[Descriptor]:
     """Puts each layer into all the stores, a few at a time: no more than these lie in memory or in TMPDIR."""
     sent: list[Descriptor] = []
     under_way: set[Future[None]] = set()
     with ThreadPoolExecutor(_AT_ONCE, "send") as pool:
         for layer in layers:
             sent.append(_annotated(layer, kind))
-            under_way.add(pool.submit(_put, layer, stores))
+            under_way.add(pool.submit(_put_into_all, layer, put, stores))
             if len(under_way) == _AT_ONCE:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 _raise_first(done)
@@ -148,9 +156,9 @@ def _send(layers: Iterable[BuiltLayer], kind: str, stores: Iterable[Store]) -> l
     return sent
 
 
-def _put(layer: BuiltLayer, stores: Iterable[Store]) -> None:
+def _put_into_all(layer: BuiltLayer, put: Put, stores: Iterable[Store]) -> None:
     for store in stores:
-        store.put_blob(layer.descriptor, layer.open)
+        put(store, layer.descriptor, layer.open)
 
 
 def _raise_first(done: Iterable[Future[None]]) -> None:

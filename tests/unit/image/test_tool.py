@@ -67,16 +67,20 @@ def test_they_are_made_once_and_a_copy_on_disk_serves_other_stores(monkeypatch: 
 
 
 def test_the_key_changes_with_whatever_goes_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    keys = [tool.tool_key("3.11", "linux/amd64"), tool.tool_key("3.12", "linux/amd64"), tool.tool_key("3.11", "linux/arm64")]
+    def key(python: str, platform: str) -> str:
+        tool.tool_key.cache_clear()
+        return tool.tool_key(python, platform)
+
+    keys = [key("3.11", "linux/amd64"), key("3.12", "linux/amd64"), key("3.11", "linux/arm64")]
     files = list(tool.own_files())
     monkeypatch.setattr(tool, "own_files", lambda: iter([*files, ("builder/new.py", b"")]))
-    keys.append(tool.tool_key("3.11", "linux/amd64"))
+    keys.append(key("3.11", "linux/amd64"))
     monkeypatch.setattr(tool, "own_files", lambda: iter([*files[:-1], (files[-1][0], files[-1][1] + b"\n")]))
-    keys.append(tool.tool_key("3.11", "linux/amd64"))
+    keys.append(key("3.11", "linux/amd64"))
     monkeypatch.setattr(tool, "own_files", lambda: iter(files))
-    assert tool.tool_key("3.11", "linux/amd64") == keys[0]
+    assert key("3.11", "linux/amd64") == keys[0]
     (tmp_path / "tool-requirements.txt").write_text("")
-    keys.append(tool.tool_key("3.11", "linux/amd64"))
+    keys.append(key("3.11", "linux/amd64"))
     assert len(set(keys)) == len(keys)
 
 
