@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli import complete, output
-from builder.errors import StoreError
+from builder.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 @click.command("verify")
 @click.argument("image", metavar="REF|REV", default="HEAD", shell_complete=complete.revision)
 @click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
-@click.option("--to", metavar="STORE", default="", help="Where the image of a REV is: registry.host/name or oci:DIR. Default: [store].")
+@click.option("--to", metavar="STORE", default="", help="Where the REV is: registry.host/name, oci:DIR, docker:. Default: [store].")
 @click.option("--deep", is_flag=True, help="Read every code layer back from the store and hash it.")
 @output.format_option("table", "json")
 def command(image: str, repo: Path | None, to: str, deep: bool, form: str) -> None:
     """Check that an image is exactly its commit.
 
-    Makes the code layers again from git and compares them DiffID by DiffID; names the paths that differ. Takes a reference by
-    digest, or a revision, whose image is looked up in the store. Exit code 0: the same; 1: it differs.
+    Makes the code layers again from git and compares them DiffID by DiffID; names the paths that differ. Takes a reference
+    (registry.host/name or oci:DIR, with @sha256:... or :tag), or a revision, HEAD by default, whose image is looked up in the
+    store; with --to docker: only a revision. Exit code 0: the same; 1: it differs.
     """
     from builder.cli.making import making
 
-    name, at, digest = image.partition("@sha256:")
-    with making(repo, name if at else to) as maker:
-        verdict = _verify(maker, f"sha256:{digest}" if at else "", image, deep=deep)
+    name, ref = split_reference(image)
+    with making(repo, name or to) as maker:
+        verdict = _verify(maker, ref, image, deep=deep)
     if form == "json":
         found = {"commit": verdict.commit.sha, "digest": verdict.digest, "layers": verdict.layers, "problems": list(verdict.problems)}
         output.document({**found, "same": not verdict.problems})
@@ -43,14 +44,32 @@ def command(image: str, repo: Path | None, to: str, deep: bool, form: str) -> No
         raise click.exceptions.Exit(1)
 
 
-def _verify(maker: Maker, digest: str, revision: str, *, deep: bool) -> Verdict:
+def split_reference(text: str) -> tuple[str, str]:
+    """The store, and the digest or tag in it; both empty for a revision. The digest goes before a tag."""
+    name, _, digest = text.partition("@sha256:")
+    first, slash, _ = name.partition("/")
+    before, colon, tag = name.rpartition(":")
+    tagged = colon and "/" not in tag and (before.startswith("oci:") or (slash and "/" in before and _may_be_host(first)))
+    if digest:
+        return before if tagged else name, f"sha256:{digest}"
+    return (before, tag) if tagged else ("", "")
+
+
+def _may_be_host(text: str) -> bool:
+    return "." in text or ":" in text or text == "localhost"
+
+
+def _verify(maker: Maker, ref: str, revision: str, *, deep: bool) -> Verdict:
     from builder.image.verify import commit_of, verify_image
     from builder.model.oci import Manifest
 
     store = maker.store
-    wanted = digest or maker.git.resolve(revision).sha
-    stored = store.get_manifest(wanted)
+    stored = store.get_manifest(ref or maker.git.resolve(revision).sha)
     if stored is None:
-        raise StoreError(f"{store.name} has no image {digest or 'of ' + revision}", "`builder image --commit REV` makes it")
-    commit = maker.git.commit(commit_of(Manifest.from_bytes(stored.data)))
+        raise StoreError(f"{store.name} has no image {ref or 'of ' + revision}", "`builder image --commit REV` makes it")
+    try:
+        sha = commit_of(Manifest.from_bytes(stored.data))
+    except IntegrityError as error:
+        raise IntegrityError(f"{store.reference(stored.digest)}: {error.message}", error.hint) from error
+    commit = maker.git.commit(sha)
     return verify_image(maker.git, store, commit, stored.digest, maker.image_settings(commit), deep=deep)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli import frame
+from builder.cli.verify import split_reference
 from builder.errors import IntegrityError
 from builder.image.verify import Verdict, commit_of, verify_image
 from builder.model.image import BuiltImage
@@ -269,3 +270,37 @@ def test_no_image_says_how_to_make_one(here: Repository, capsys: pytest.CaptureF
     capsys.readouterr()
     assert frame.run(["verify", "main"]) == 1
     assert "builder image --commit REV" in capsys.readouterr().err
+
+
+D = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "store", "ref"),
+    [
+        (f"r.example/x@{D}", "r.example/x", D),
+        (f"r.example:5000/x:tag@{D}", "r.example:5000/x", D),
+        (f"oci:/a/b@{D}", "oci:/a/b", D),
+        ("r.example:5000/x/y:latest", "r.example:5000/x/y", "latest"),
+        ("localhost/x:1.0", "localhost/x", "1.0"),
+        ("oci:lay:tag", "oci:lay", "tag"),
+        ("oci:lay", "", ""),
+        ("HEAD~3", "", ""),
+        ("origin/v1.0", "", ""),
+        ("r.example:5000/x", "", ""),
+        ("main@{2026-01-01 10:00}", "", ""),
+    ],
+)
+def test_what_names_an_image_and_what_a_revision(text: str, store: str, ref: str) -> None:
+    assert split_reference(text) == (store, ref)
+
+
+def test_an_image_by_tag(repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.commit({"builder.toml": b'[image]\nbase = "scratch"\n', "a": b"a"})
+    repository.check_out()
+    monkeypatch.chdir(repository.directory)
+    sha = repository.git("rev-parse", "HEAD").decode().strip()
+    assert frame.run(["image", "--to", "oci:lay"]) == 0
+    assert frame.run(["verify", f"oci:lay:{sha}"]) == 0
+    assert frame.run(["verify", "oci:lay:latest"]) == 1
+    assert "has no image latest" in capsys.readouterr().err
