@@ -15,6 +15,8 @@ SCHEMA = 1
 """Of every JSON document. It grows when a key goes away or changes its meaning; a new key leaves it."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+_CUT, _LEAST = "SUBJECT", 12
+"""The column that is cut where a terminal is narrow, and how narrow a column of text may get."""
 _RED, _YELLOW, _DIM = 31, 33, 2
 
 
@@ -74,11 +76,16 @@ def _rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right: S
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold" if has_colour(sys.stdout) else "")
-    for header in headers:
-        grid.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    console = Console(file=sys.stdout, no_color=not has_colour(sys.stdout))
+    fixed = 0  # what never gives way: digests and numbers cannot be read in pieces
+    for header, column in zip(headers, zip(*cells, strict=True) if cells else [()] * len(headers), strict=True):
+        text = " " in header or (header not in right and any(" " in cell for cell in column))
+        fixed += 2 + (_LEAST if text else max(map(len, (header, *column))))
+        grid.add_column(header, justify="right" if header in right else "left", overflow="fold", no_wrap=not text)
     for row in cells:
-        grid.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout, no_color=not has_colour(sys.stdout)).print(grid)
+        grid.add_row(*(Text(cell, no_wrap=header == _CUT, overflow="ellipsis") for header, cell in zip(headers, row, strict=True)))
+    console.width = max(console.width, fixed)
+    console.print(grid)
 
 
 def format_option(*forms: str) -> Callable[[Any], Any]:

@@ -44,6 +44,21 @@ def test_a_table_off_a_terminal_is_plain_columns(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "commit      new\nabc      1.2 MB\ndefghij     3 B\n"
 
 
+@pytest.mark.parametrize("columns", [20, 40, 59])
+def test_a_narrow_terminal_cuts_subjects_and_never_digests(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda _: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.table(("COMMIT", "SUBJECT", "NEW"), [("abcdef123456", "A long subject that goes on and on and on", "1.2 MB")], right=("NEW",))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("abcdef123456  A long")
+    assert lines[1].endswith("1.2 MB")
+    assert "…" in lines[1]
+
+
 def test_every_document_says_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
     output.document({"a": 1})
     assert json.loads(capsys.readouterr().out) == {"schema": 1, "a": 1}
