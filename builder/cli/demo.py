@@ -63,7 +63,7 @@ def _build_images(repository: Path) -> list[Commit]:
     layout = repository / ".builder/images"
     with making(repository, f"oci:{layout}") as maker:
         images = list(maker.missing("HEAD"))
-    output.note(f"an image each, in {layout}\n")
+    output.note(f"an image each, in {layout}")
     show_table(images)
     return [image.commit for image in images]
 
@@ -102,7 +102,6 @@ def _print_scores(commits: Sequence[Commit], results: Sequence[dict[str, Any]]) 
     actions = sorted({action for result in results for action in result["scores"]})
     rows = [("loss", *(number(result["loss"]) for result in results))]
     rows += [(f"score {action}", *(number(result["scores"].get(action)) for result in results)) for action in actions]
-    output.note("")
     output.table(headers, rows, right=headers[1:])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from builder.steps.config import Config
 
 
-_SLOW = 3.0  # seconds
+_SLOW = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +187,17 @@ def number(value: float | None) -> str:
 
 
 class _Steps:
-    """A line on stderr for every step that ends, and one that says how to follow a step that takes its time."""
+    """A line on stderr for every step that ends, and one that says how to follow it: at once on a terminal, else of a slow one."""
 
     def __init__(self) -> None:
+        self._patience = 0.0 if output.is_terminal(sys.stderr) else _SLOW
         self._began: dict[str, float] = {}
         self._said: set[tuple[str, str]] = set()
 
     def __call__(self, step: str, record: Mapping[str, Any]) -> None:
         state, now = record["state"], time.monotonic()
         began = self._began.setdefault(step, now)
-        if (step, state) in self._said or (state == "running" and (now - began < _SLOW or "log" not in record)):
+        if (step, state) in self._said or (state == "running" and (now - began < self._patience or "log" not in record)):
             return
         self._said.add((step, state))
         if state == "running":

@@ -32,6 +32,7 @@ def test_the_demo_in_a_directory_that_is_kept(tmp_path: Path, capfd: pytest.Capt
     assert after > before + 0.3, "the last commit mends what type suffered from"
     assert scores["loss"][1] < scores["loss"][0]
     assert f"next: cd {kept} && builder run finetune@" in said.err
+    assert "\n\n\n" not in said.err
     head = subprocess.run(["git", "status", "--porcelain", "--branch"], cwd=kept, capture_output=True, text=True, check=True).stdout
     assert head == "## main\n"
     assert builder(["demo", "--dir", str(kept)]) == 2
