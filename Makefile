@@ -2,6 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # the tests start many processes, which should start as fast as an installed tool does
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,7 +25,7 @@ test: $(READY) ## run every test that needs no server (and those whose servers a
 test-all: $(READY) ## start the servers (root, Debian), run every test, stop them again
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
 	tests/services/up $(SERVICES)
-	BUILDER_TEST_REQUIRE=all $(PYTEST) $(ARGS)
+	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) $(ARGS)
 
 bench: $(READY) ## measure against Docker, BuildKit and crane (starts the servers; several minutes)
 	@tests/services/status >/dev/null || trap tests/services/down EXIT

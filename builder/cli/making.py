@@ -215,4 +215,7 @@ def making(repo: Path | None, to: str = "", base: str = "", *, refresh: bool = F
             from builder.stores.dry import DryRun
 
             store = DryRun(store)
-        yield Maker(git, settings, store, to, base=base, refresh=refresh, dry_run=dry_run)
+        try:
+            yield Maker(git, settings, store, to, base=base, refresh=refresh, dry_run=dry_run)
+        finally:
+            store.close()

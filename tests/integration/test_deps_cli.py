@@ -124,7 +124,7 @@ def test_a_lock_without_hashes_is_an_error_that_says_how_to_make_them(
     assert "uv pip compile --generate-hashes" in said
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_docker_runs_the_packages_and_the_tools_flows_find_theirs(
     docker_cli: str, docker_host: str, ngc_base: str, commit: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -290,7 +290,7 @@ def test_a_lock_that_the_commit_lacks_is_named() -> None:
         )
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_real_packages_from_the_index_make_the_same_digest_with_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = """\
 six==1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274

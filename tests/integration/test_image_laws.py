@@ -146,7 +146,7 @@ def test_exact_and_incremental_is_as_from_scratch(
     check_laws(shared, trees, patterns)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 @settings(STEADY, max_examples=300)
 @given(histories(), excludes)
 def test_the_same_many_times(shared: Repository, small_scale: None, trees: list[Model], patterns: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from tests.fixtures.images import flatten
 from tests.fixtures.registry_server import RegistryServer
 from tests.fixtures.repositories import Repository, an_empty_repository, at_nobodys_home, numbered  # noqa: F401
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.minutes
 
 # VmHWM and not ru_maxrss, which starts from what the process that forked us had.
 MEASURED = """

@@ -75,7 +75,7 @@ def own_home() -> Iterator[Path]:
         yield Path(home)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_down_leaves_no_process_mount_or_cgroup(docker_host: str, docker_cli: str, own_home: Path) -> None:
     """In an instance of its own, with a container that runs on."""
     own = {
