@@ -1,11 +1,15 @@
 """The command line: the only package that prints, exits or knows click. One command per file."""
 
+import gc
 import os
 import sys
+from typing import NoReturn
 
 
-def main() -> None:
-    """Runs the `builder` command."""
+def main() -> NoReturn:
+    """Runs the `builder` command, and ends the process."""
+    # Nearly all that is allocated here lives to the end; looking through it again and again took a tenth of the time.
+    gc.set_threshold(100_000, 50, 50)
     try:
         _speak_utf8()
         _open_streams()
@@ -15,7 +19,20 @@ def main() -> None:
     except KeyboardInterrupt:  # while modules are imported, or in the last lines of `run`
         sys.stderr.write("error: interrupted\n")
         code = 130
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: everything is closed by now, and taking the interpreter down in order takes 20 ms.
+
+    After ctrl-C, threads that wait for a server would hold it up for a minute.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # closed, or nobody reads: said already where it mattered
+        code = code or 1
+    os._exit(code)
 
 
 def _speak_utf8() -> None:

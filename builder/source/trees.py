@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from builder.errors import SourceError
@@ -93,6 +94,7 @@ def parse_tree(data: bytes, oid: str) -> Iterator[Item]:
         raise SourceError(f"tree {oid} is not a tree of sha1 names", "run `git fsck`")
 
 
+@lru_cache
 def _mode(spelled: bytes) -> int:
     """What git takes a mode for: old tools wrote 100664 and 040000. 0 for what is none."""
     mode = int(spelled, 8)
