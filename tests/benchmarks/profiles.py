@@ -19,6 +19,17 @@ Again = Callable[[], tuple[list[str], Mapping[str, str]]]
 """Gives the arguments and environment of one more execution that has the same work to do."""
 
 
+_PROFILED = """\
+import cProfile, sys
+profile = cProfile.Profile()
+profile.enable()
+from builder.cli.frame import run  # what `builder` runs; the command itself leaves without telling a profiler
+run(sys.argv[2:])
+profile.disable()
+profile.dump_stats(sys.argv[1])
+"""
+
+
 def profile(again: Again, folder: Path) -> str:
     """Three executions: one for each look. Markdown."""
     parts = [
@@ -49,7 +60,7 @@ def _package(module: str) -> str:
 
 def _functions(again: Again, folder: Path) -> str:
     argv, env = again()
-    measure.run([sys.executable, "-m", "cProfile", "-o", str(folder / "profile"), "-m", "builder", *argv], env=env)
+    measure.run([sys.executable, "-c", _PROFILED, str(folder / "profile"), *argv], env=env)
     stats = pstats.Stats(str(folder / "profile")).stats  # type: ignore[attr-defined]
     ordered = sorted(stats.items(), key=lambda item: -item[1][2])[:_TOP]
     return "\n".join(f"{own * 1000:7.1f} ms {calls:6d} x  {_where(*key)}" for key, (_, calls, own, _, _) in ordered)
