@@ -21,7 +21,6 @@ LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-EMPTY = "application/vnd.oci.empty.v1+json"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _FROM_DOCKER = {

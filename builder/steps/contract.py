@@ -16,7 +16,6 @@ from builder.model.run import Metric
 
 METRICS, CHECKPOINT, CONFIG, OUTPUT = "BUILDER_METRICS", "BUILDER_CHECKPOINT", "BUILDER_CONFIG", "BUILDER_OUTPUT"
 COMMIT, RUN, ACTION = "BUILDER_COMMIT", "BUILDER_RUN", "BUILDER_ACTION"
-PLACEHOLDERS = ("config", "checkpoint", "output", "action")
 LOSS, SCORE = "loss", "score"
 
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")
