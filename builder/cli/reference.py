@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,7 +16,7 @@ from builder.cli.documents import DOCUMENTS, Document
 from builder.cli.errors import EXIT_CODES
 from builder.errors import BuilderError
 from builder.settings import ENVIRONMENT, Tables
-from builder.settings.convert import hints_of, show
+from builder.settings.convert import hints_of, inner_table, show
 
 _MADE = "<!-- made by `make docs`: change the code it comes from -->\n"
 _WIDTH = 100
@@ -71,35 +71,32 @@ def _settings() -> str:
 
 def _tables(kind: type, path: str) -> Iterator[str]:
     hints = hints_of(kind)
-    plain = [key for key in fields(kind) if _inner(hints[key.name]) is None]
+    plain = [key for key in fields(kind) if inner_table(hints[key.name]) is None or key.name == "evals"]
     if path and plain:
         rows = [_row(key, hints[key.name]) for key in plain]
         yield f"## `[{path}]`\n\n{kind.__doc__}\n\n| key | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows)
     for key in fields(kind):
-        inner = _inner(hints[key.name])
+        inner = inner_table(hints[key.name])
         if inner is not None:
             many = get_origin(hints[key.name]) not in (None, *_UNION)
             yield from _tables(inner, f"{path}.{key.name}".lstrip(".") + (".NAME" if many else ""))
     if not path:
-        listed = ", ".join(f"`[{key.name}]` ({key.metadata['meaning']})" for key in plain)
-        yield f"## Other tables\n\nNot used yet, and taken as they are: {listed}."
+        for key in plain:
+            yield f"## `[{key.name}]`\n\n{key.metadata['meaning'][:1].upper()}{key.metadata['meaning'][1:]}."
 
 
 def _row(key: Field[Any], hint: Any) -> str:
-    default = {} if key.default is MISSING else key.default
+    default = {} if key.default is MISSING else "" if key.default is None else key.default
     return f"| `{key.name}` | {_type(hint)} | `{show(default)}` | {key.metadata['meaning']} |".replace("\n", " ")
 
 
 _UNION = (type(int | None),)
 
 
-def _inner(hint: Any) -> type | None:
-    """The table behind the key: `X`, `X | None` or a mapping of X."""
-    return next((one for one in (hint, *get_args(hint)) if isinstance(one, type) and is_dataclass(one)), None)
-
-
 def _type(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
+    if origin in _UNION:
+        return _type(args[0])
     if origin is Literal:
         return " or ".join(f'`"{choice}"`' for choice in args)
     if origin is not None:

@@ -89,7 +89,8 @@ def chosen_evals(name: str, flow: FlowSettings, wanted: Sequence[str]) -> dict[s
     for action in wanted:
         if action not in flow.evals:
             raise UsageError(f"{EVALS}={action}: [flow.{name}.evals] has no such action type", f"it has {', '.join(sorted(flow.evals))}")
-    return {action: tuple(flow.evals[action]) for action in wanted or flow.evals}
+    chosen = {action: flow.evals[action] for action in wanted or flow.evals}
+    return {action: command for action, command in chosen.items() if isinstance(command, tuple)}
 
 
 def run_name(flow: str, commit: Commit) -> str:

@@ -3,33 +3,48 @@
 `load` gives the settings in force; `at_commit` what holds for one commit; `image_key` what of them changes an image.
 """
 
+from builder.settings.checks import seconds
 from builder.settings.effective import at_commit, image_key
+from builder.settings.flows import ErrorSettings, ExternalSettings, FlowSettings, ScoreSettings
 from builder.settings.load import ENVIRONMENT, FILE, load
-from builder.settings.tables import (
+from builder.settings.running import (
     DataSettings,
-    DepsSettings,
-    FlowSettings,
-    ImageSettings,
+    DeploySettings,
+    LaunchSettings,
+    MetaflowSettings,
+    NotifySettings,
+    PodSettings,
+    QueueSettings,
     RunSettings,
-    ScoreSettings,
-    Settings,
-    StoreSettings,
-    Tables,
+    ScheduleSettings,
+    TrackerSettings,
 )
+from builder.settings.tables import DepsSettings, ImageSettings, Settings, StoreSettings, Tables
 
 __all__ = [
     "ENVIRONMENT",
     "FILE",
     "DataSettings",
+    "DeploySettings",
     "DepsSettings",
+    "ErrorSettings",
+    "ExternalSettings",
     "FlowSettings",
     "ImageSettings",
+    "LaunchSettings",
+    "MetaflowSettings",
+    "NotifySettings",
+    "PodSettings",
+    "QueueSettings",
     "RunSettings",
+    "ScheduleSettings",
     "ScoreSettings",
     "Settings",
     "StoreSettings",
     "Tables",
+    "TrackerSettings",
     "at_commit",
     "image_key",
     "load",
+    "seconds",
 ]

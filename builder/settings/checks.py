@@ -76,3 +76,85 @@ def flow_names(values: Iterable[str]) -> None:
     for name in values:
         if not _FLOW.match(name):
             raise ValueError("a name of at most 22 lower case letters, digits and hyphens, with a letter first")
+
+
+_DURATION = re.compile(r"(\d+)(s|m|h|d)\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ENDS = re.compile(r"(failed|timeout|killed|memory|lost|exit:\d{1,3})\Z")
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?#-]+\Z")
+_KUBERNETES = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_PLACEHOLDERS = {"run", "flow", "commit", "workflow", "namespace"}
+
+
+def seconds(value: str) -> int:
+    """`90s`, `15m`, `2h`, `7d` as seconds. Raises ValueError(what was expected)."""
+    match = _DURATION.match(value)
+    if not match:
+        raise ValueError('a duration such as "90s", "15m", "2h" or "7d"')
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def duration(value: str) -> None:
+    seconds(value)
+
+
+def maybe_duration(value: str) -> None:
+    if value:
+        seconds(value)
+
+
+def not_negative(value: int) -> None:
+    if value < 0:
+        raise ValueError("0 or more")
+
+
+def expression(value: str) -> None:
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from error
+    if value and groups < 1:
+        raise ValueError('a regular expression with a group for the number, such as "acc=([0-9.]+)"')
+
+
+def ends(values: Iterable[str]) -> None:
+    for value in values:
+        if not _ENDS.match(value):
+            raise ValueError("a list of `failed`, `timeout`, `killed`, `memory`, `lost` and `exit:N`")
+
+
+def events(values: Iterable[str]) -> None:
+    for value in values:
+        if value not in ("started", "succeeded", "failed"):
+            raise ValueError("a list of `started`, `succeeded` and `failed`")
+
+
+def types(values: Mapping[str, str]) -> None:
+    for value in values.values():
+        if value not in ("int", "float", "str", "bool", "list", "dict"):
+            raise ValueError("for every key one of `int`, `float`, `str`, `bool`, `list`, `dict`")
+
+
+def kubernetes_name(value: str) -> None:
+    if not _KUBERNETES.match(value):
+        raise ValueError("a name of Kubernetes: lower case letters, digits and hyphens, at most 63")
+
+
+def cron(value: str) -> None:
+    if value.startswith("@") and value[1:] in ("yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"):
+        return
+    words = value.split()
+    if len(words) != 5 or not all(_CRON_FIELD.match(word) for word in words):
+        raise ValueError('five fields such as "0 2 * * *"')
+
+
+def assignments(values: Iterable[str]) -> None:
+    for value in values:
+        if "=" not in value or value.startswith("="):
+            raise ValueError('words such as "lr=3e-5"')
+
+
+def links(values: Mapping[str, str]) -> None:
+    for value in values.values():
+        if "://" not in value or set(re.findall(r"\{(\w+)\}", value)) - _PLACEHOLDERS:
+            raise ValueError("URLs, in which " + ", ".join(f"{{{name}}}" for name in sorted(_PLACEHOLDERS)) + " are replaced")

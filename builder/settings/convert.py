@@ -36,8 +36,8 @@ def convert(kind: Any, value: object, where: Where, unknown: list[Where]) -> Any
     if isinstance(kind, type) and is_dataclass(kind):
         return _dataclass(kind, value, where, unknown)
     origin, args = get_origin(kind), get_args(kind)
-    if origin in (types.UnionType, Union):  # only `X | None`: TOML has no null, so a value there is an X
-        return convert(args[0], value, where, unknown)
+    if origin in (types.UnionType, Union):  # `X | None`: TOML has no null, so a value is an X; `tuple | X`: a list, or the table X
+        return convert(args[isinstance(value, dict) and args[-1] is not type(None)], value, where, unknown)
     if origin is tuple and isinstance(value, list) and all(_is(args[0], item) for item in value):
         return tuple(value)
     if origin is Mapping and isinstance(value, dict):
@@ -106,6 +106,13 @@ def hints_of(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
+def inner_table(hint: Any) -> type | None:
+    """The table behind a key: `X`, `X | None`, or the X of a mapping of X or of `list | X`."""
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hint
+    return next(filter(None, map(inner_table, get_args(hint))), None)
+
+
 def explain(unknown: Where, known: type, prefix: str) -> str:
     """`file: key: unknown key; did you mean other.key?`"""
     import difflib  # only on the way to an error
@@ -121,6 +128,6 @@ def explain(unknown: Where, known: type, prefix: str) -> str:
 def _paths(kind: type, prefix: str = "") -> Iterator[str]:
     for name, hint in hints_of(kind).items():
         yield prefix + name
-        inner = next((arg for arg in (hint, *get_args(hint)) if is_dataclass(arg)), None)
-        if isinstance(inner, type) and get_origin(hint) is not Mapping:
+        inner = inner_table(hint)
+        if inner is not None and get_origin(hint) is not Mapping:
             yield from _paths(inner, f"{prefix}{name}.")

@@ -8,8 +8,9 @@ from typing import Any
 
 from builder.errors import SettingsError
 from builder.settings.convert import Where, convert, explain, hints_of
+from builder.settings.flows import FlowSettings
 from builder.settings.load import FILE, PROJECT_FILE, PROJECT_TABLE, parse, project_table
-from builder.settings.tables import FlowSettings, ImageSettings, Settings, Tables
+from builder.settings.tables import ImageSettings, Settings, Tables
 
 _NOT_IN_THE_IMAGE = frozenset({"base", "deps", "tool", "python"})
 """They count through the digests of the base, of the dependencies and of the tool layers."""

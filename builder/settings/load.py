@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "BUILDER_STORE_PULL": ("store", "pull"),
     "BUILDER_RUN_ON": ("run", "on"),
     "BUILDER_DATA_ROOT": ("data", "root"),
+    "BUILDER_DATA_ENDPOINT": ("data", "endpoint"),
 }
 """Variables that stand above the file. None of [image]: a commit's image must not depend on somebody's shell."""
 

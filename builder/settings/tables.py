@@ -1,25 +1,28 @@
-"""The tables of builder.toml as frozen values. Each key's default, check and meaning stand here, and nowhere else."""
+"""The tables of builder.toml as frozen values. Each key's default, check and meaning stand here or beside it, and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from builder.settings import checks
+from builder.settings.fields import key, table
+from builder.settings.flows import FlowSettings
+from builder.settings.running import (
+    DataSettings,
+    DeploySettings,
+    LaunchSettings,
+    MetaflowSettings,
+    NotifySettings,
+    QueueSettings,
+    RunSettings,
+    ScheduleSettings,
+    TrackerSettings,
+)
 
 DEFAULT_STORE = "oci:.builder/images"
-
-
-def key(default: Any, meaning: str, check: Callable[[Any], None] | None = None) -> Any:
-    """A key of a table: `meaning` goes to the reference, `check` raises ValueError(what was expected)."""
-    return field(default=default, metadata={"meaning": meaning, "check": check})
-
-
-def table(meaning: str, check: Callable[[Any], None] | None = None) -> Any:
-    """A key whose value is a table, empty by default."""
-    return field(default_factory=dict, metadata={"meaning": meaning, "check": check})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,48 +83,6 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreSettings:
-    """Where a score is found when a command does not write the metrics contract."""
-
-    file: str = key("", "a JSON file that the command writes", checks.inside)
-    path: str = key("", "the place in that file, such as `$.click.acc`")
-    log: str = key("", "a regular expression over the command's output; its first group is the score")
-
-    def __post_init__(self) -> None:
-        if bool(self.file) == bool(self.log) or bool(self.file) != bool(self.path):
-            raise ValueError("file and path, or log")
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSettings:
-    """A flow: a built-in one with the team's commands, or the team's own Metaflow file."""
-
-    use: str = key("", "the built-in flow it is; the table's own name when empty")
-    file: str = key("", "the team's own Metaflow flow, read from the commit", checks.inside)
-    command: tuple[str, ...] = key((), "what trains; `{config}` stands for the resolved configuration file", checks.command)
-    config: str = key("", "the configuration file, relative to the repository's root", checks.inside)
-    evals: Mapping[str, tuple[str, ...]] = table("a command for every action type that is evaluated")
-    scores: Mapping[str, ScoreSettings] = table("not used yet: where a score is found, for commands that do not write metrics")
-    checkpoint: str = key("", "not used yet: where the command leaves its checkpoint, such as `runs/*/last`", checks.inside)
-    python: str = key("", "the interpreter for runs on this machine; the active environment's when empty")
-    description: str = key("", "not used yet: one line for people")
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How runs start when the command line does not say."""
-
-    on: str = key("local", "where runs go: `local`, this machine; anything else is refused until there is more")
-
-
-@dataclass(frozen=True, slots=True)
-class DataSettings:
-    """Where what runs leave behind is kept."""
-
-    root: str = key(".builder/data", "a directory, or `s3://bucket/prefix`")
-
-
-@dataclass(frozen=True, slots=True)
 class Tables:
     """Everything a builder.toml may say."""
 
@@ -130,12 +91,14 @@ class Tables:
     flow: Mapping[str, FlowSettings] = table("the flows by name", checks.flow_names)
     run: RunSettings = field(default_factory=RunSettings)
     data: DataSettings = field(default_factory=DataSettings)
-    deploy: Mapping[str, Any] = table("deployment")
-    launch: Mapping[str, Any] = table("where heavy steps run")
-    queue: Mapping[str, Any] = table("queueing")
-    notify: Mapping[str, Any] = table("notifications")
-    links: Mapping[str, Any] = table("links to other tools")
-    schedule: Mapping[str, Any] = table("what runs when")
+    schedule: Mapping[str, ScheduleSettings] = table("what runs when, by name", checks.flow_names)
+    launch: Mapping[str, LaunchSettings] = table("where steps run, by step")
+    queue: Mapping[str, QueueSettings] = table("queueing, by flow")
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    links: Mapping[str, str] = table("links by name; `{run}`, `{flow}`, `{commit}`, `{workflow}`, `{namespace}` are replaced", checks.links)
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
+    metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import SettingsError
-from builder.settings import DepsSettings, ImageSettings, Settings, StoreSettings, Tables, at_commit, image_key, load
+from builder.settings import DepsSettings, ImageSettings, LaunchSettings, Settings, StoreSettings, Tables, at_commit, image_key, load
 from builder.settings.convert import hints_of
 
 
@@ -68,7 +68,7 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert settings.store.target == "a.example.com/x"
     assert settings.flow["finetune"].evals["click"] == ("python", "-m", "agent.eval")
     assert settings.flow["finetune"].scores["type"].log == "acc=([0-9.]+)"
-    assert settings.launch == {"train": {"on": "slurm"}}
+    assert settings.launch == {"train": LaunchSettings(on="slurm")}
     assert settings.origin["flow.finetune"] == "builder.toml in force"
     assert (settings.origin["data"], settings.root) == ("default", tmp_path)
 

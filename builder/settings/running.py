@@ -1,0 +1,113 @@
+"""The tables about where and how runs happen. All are taken from the settings in force, never from a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from builder.settings import checks
+from builder.settings.fields import key, table
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How runs start when the command line does not say."""
+
+    on: Literal["local", "docker", "argo"] = key("local", "where runs go: this machine, its Docker engine, or Argo Workflows")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """Where what runs leave behind is kept."""
+
+    root: str = key(".builder/data", "a directory, or `s3://bucket/prefix`")
+    endpoint: str = key("", "the S3 endpoint where it is not Amazon's: the same URL here and in pods")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """The Kubernetes namespace in which Argo runs flows, and as whom."""
+
+    namespace: str = key("builder", "where templates and runs live", checks.kubernetes_name)
+    context: str = key("", "the kubeconfig's context; the current one when empty")
+    account: str = key("builder-run", "the service account of steps: it may start runs, but no templates", checks.kubernetes_name)
+    starter: str = key("builder-start", "the service account of runs that make templates of other revisions", checks.kubernetes_name)
+    secrets: tuple[str, ...] = key((), "Kubernetes secrets whose keys are environment variables of every step (S3 credentials)")
+    pull_secrets: tuple[str, ...] = key((), "Kubernetes secrets with which nodes pull the image")
+    git_secret: str = key("", "the Kubernetes secret (keys `url`, `token`) with which the starter reads the repository")
+    keep_succeeded: str = key("7d", "how long a run that succeeded stays in the cluster; its records stay longer", checks.duration)
+    keep_failed: str = key("30d", "how long one that failed stays", checks.duration)
+    timeout: str = key("", "how long a whole run may take; without limit when empty", checks.maybe_duration)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """What a step's pod asks the cluster for."""
+
+    cpu: str = key("1", "CPUs, such as `0.5`")
+    memory: str = key("2Gi", "memory, such as `64Gi`")
+    disk: str = key("", "ephemeral storage, such as `100Gi`")
+    gpus: int = key(0, "how many GPUs", checks.not_negative)
+    gpu_resource: str = key("nvidia.com/gpu", "the resource's name by which the cluster counts GPUs")
+    shared_memory: str = key("", "the size of /dev/shm, which data loaders need, such as `16Gi`")
+    node_selector: Mapping[str, str] = table("labels that the node must have")
+    tolerations: tuple[str, ...] = key((), "taints that the pod tolerates: `key`, `key=value` or `key=value:Effect`")
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """Where a step's command runs. The table `[launch.default]` holds for steps that have none."""
+
+    on: Literal["here", "slurm", "jobset"] = key("here", "`here`: in the step's own pod, or on this machine; no other is there yet")
+    timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_duration)
+    pod: PodSettings = field(default_factory=PodSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """How many runs of a flow go on at once; the others wait. The table's name is the flow's."""
+
+    at_once: int = key(0, "this many runs at once; any number when 0", checks.not_negative)
+    kueue: str = key("", "the Kueue queue that the pods are labelled for")
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Messages to Slack. Off while there is neither a webhook nor a channel."""
+
+    slack: bool = key(False, "send messages")
+    webhook_env: str = key("SLACK_WEBHOOK_URL", "the environment variable with an incoming webhook's URL")
+    token_env: str = key("SLACK_BOT_TOKEN", "the environment variable with a bot's token: messages of a run form a thread")
+    channel: str = key("", "the channel, for a bot")
+    secret: str = key("", "the Kubernetes secret whose keys are these variables")
+    on: tuple[str, ...] = key(("started", "succeeded", "failed"), "which events of a step are told", checks.events)
+    steps: tuple[str, ...] = key((), "only these steps (and the run itself, `run`); all when empty")
+    api: str = key("", "another address of Slack's API, for a proxy or a test")
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """An experiment tracker that gets parameters, loss curve and scores. Needs the extra `mlflow`."""
+
+    mlflow: str = key("", "the tracking server's URL; off when empty")
+    experiment: str = key("", "the experiment's name; the flow's when empty")
+
+
+@dataclass(frozen=True, slots=True)
+class MetaflowSettings:
+    """Metaflow's own service, if there is one."""
+
+    service: str = key("", "the metadata service's URL, as steps and this machine reach it; records lie in the data root either way")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """A flow that starts by itself: deployed as a CronWorkflow. The table's name is the schedule's."""
+
+    flow: str = key("", "the flow; the table's own name when empty")
+    cron: str = key("", "when, such as `0 2 * * *`", checks.cron)
+    timezone: str = key("UTC", "the time zone of `cron`, such as `Europe/Berlin`")
+    concurrency: Literal["Forbid", "Allow", "Replace"] = key("Forbid", "what happens while the run before still goes on")
+    set: tuple[str, ...] = key((), "key=value words, as on the command line", checks.assignments)
+    suspend: bool = key(False, "whether it is paused when it is first made; later the cluster's own state stays")
