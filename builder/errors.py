@@ -68,6 +68,10 @@ class TagConflictError(StoreError):
     """A tag that is never overwritten already names another digest."""
 
 
+class DataError(BuilderError):
+    """The data root (a directory or a bucket) did not do what was asked."""
+
+
 class IntegrityError(BuilderError):
     """Bytes do not hash to the digest that names them, or an image differs from its commit."""
 

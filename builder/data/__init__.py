@@ -1,1 +1,1 @@
-"""What is kept in the data root: the ledger of runs."""
+"""The data root: everything that runs leave behind. `interface.Objects` is the port; a directory and S3 are siblings."""

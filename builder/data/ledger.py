@@ -1,53 +1,146 @@
 """The ledger: what ran, one small JSON object per (run, step), each written by one process only.
 
-Objects are replaced whole, so a reader never sees half of one. `<root>/<run>/<step>.json`; the step `run` is the run itself.
+Objects are replaced whole, so a reader never sees half of one. `ledger/<run>/<step>.json`; the step `run` is the run itself.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from builder.errors import BuilderError
-from builder.files import write_whole
+from builder.data.interface import Found, Objects
+from builder.data.keys import is_plain_name
+from builder.data.ledger_cache import LedgerCache, Records
+from builder.errors import DataError
 
 SCHEMA = 1
 RUN = "run"
+_FOLDER = "ledger"
+_THREADS = 16  # reading from S3 is waiting
+_RUNS_AT_ONCE = 64  # are read before the first of them is given
+
+Warn = Callable[[str], None]
+"""Tells a person one line."""
 
 
-class LedgerError(BuilderError):
-    """The ledger cannot be read or written."""
+class LedgerError(DataError):
+    """A record of the ledger is damaged, or none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """The ledger in a directory."""
+class Entry:
+    """A run with its records by step. `modified`: when the last of them was written, in seconds since 1970."""
 
-    root: Path
+    run: str
+    modified: float
+    records: Records
+
+
+class Ledger:
+    """The ledger in a data root. `cache` is a local directory for runs that have ended; any number of processes may share it."""
+
+    def __init__(self, objects: Objects, cache: Path | None = None) -> None:
+        self._objects = objects
+        self._cache = LedgerCache(cache, objects.name) if cache else None
 
     def write(self, run: str, step: str, record: Mapping[str, Any]) -> None:
-        path = self.root / run / f"{step}.json"
+        """Replaces what was known of the step. Raises DataError."""
         text = json.dumps({"schema": SCHEMA, "run": run, "step": step, **record}, indent=1)
-        try:
-            write_whole(path, f"{text}\n".encode())
-        except OSError as error:
-            raise LedgerError(f"{path} cannot be written: {error.strerror}", "look at `[data] root` in the settings") from error
+        self._objects.put(_key(run, step), f"{text}\n".encode())
 
-    def read(self, run: str) -> dict[str, dict[str, Any]]:
-        """The run's records by step; empty when nothing is known of it."""
-        return {path.stem: _read(path) for path in sorted((self.root / run).glob("*.json"))}
+    def read(self, run: str) -> Records:
+        """The run's records by step; empty when nothing is known of it. Raises LedgerError on a damaged one."""
+        prefix = _key(run, RUN).removesuffix(f"{RUN}.json")
+        return self._read_all([self._listed(prefix).get(run, [])], _refuse)[0]
+
+    def runs(self, limit: int | None = None, warn: Warn = lambda _: None) -> Iterator[Entry]:
+        """The last runs, at most `limit`, the one that changed last first. They are read as they are asked for, some at a time.
+
+        A record that is damaged, or none of ours, is left out, and `warn` gets a line about it.
+        """
+        listed = sorted(self._listed(f"{_FOLDER}/").items(), key=lambda item: (-_modified(item[1]), item[0]))
+        batches = (listed[start : start + _RUNS_AT_ONCE] for start in range(0, len(listed), _RUNS_AT_ONCE))
+        entries = (entry for batch in batches for entry in self._entries(batch, warn))
+        return itertools.islice(entries, limit)
+
+    def _listed(self, prefix: str) -> dict[str, list[Found]]:
+        """Run -> its records, in the order of their steps' names."""
+        runs: dict[str, list[Found]] = {}
+        for found in sorted(self._objects.list(prefix), key=lambda found: found.key):
+            _, run, *rest = found.key.split("/")
+            if len(rest) == 1 and rest[0].endswith(".json"):  # anything else is none of ours
+                runs.setdefault(run, []).append(found)
+        return runs
+
+    def _entries(self, batch: Sequence[tuple[str, list[Found]]], warn: Warn) -> Iterator[Entry]:
+        read = self._read_all([listed for _, listed in batch], lambda error: warn(f"{error.message}: left out"))
+        for (run, listed), records in zip(batch, read, strict=True):
+            if records:
+                yield Entry(run, _modified(listed), records)
+
+    def _read_all(self, runs: Sequence[Sequence[Found]], damaged: Callable[[LedgerError], None]) -> list[Records]:
+        """The records of each run, from the cache where they are in it."""
+        known = [self._cache.get(listed) if self._cache else None for listed in runs]
+        wanted = [found for listed, cached in zip(runs, known, strict=True) if cached is None for found in listed]
+        data = dict(zip((found.key for found in wanted), self._get_all(wanted), strict=True))
+        return [self._parsed(listed, data, damaged) if cached is None else cached for listed, cached in zip(runs, known, strict=True)]
+
+    def _get_all(self, wanted: Sequence[Found]) -> list[bytes | None]:
+        if len(wanted) < 2:
+            return [self._objects.get(found.key) for found in wanted]
+        with ThreadPoolExecutor(min(_THREADS, len(wanted))) as pool:
+            return list(pool.map(lambda found: self._objects.get(found.key), wanted))
+
+    def _parsed(self, listed: Sequence[Found], data: Mapping[str, bytes | None], damaged: Callable[[LedgerError], None]) -> Records:
+        records: Records = {}
+        for found in listed:
+            raw = data[found.key]
+            if raw is None:  # deleted since it was listed
+                continue
+            try:
+                record = _parse(raw, found.key, self._objects)
+            except LedgerError as error:
+                damaged(error)
+            else:
+                records[record["step"]] = record
+        if self._cache and len(records) == len(listed) and records.get(RUN, {}).get("ended"):
+            self._cache.put(listed, records)
+        return records
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parse(raw: bytes, key: str, objects: Objects) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LedgerError(f"{path} cannot be read: {error}") from error
+        record = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise LedgerError(f"{objects.url(key)} cannot be read: {error}", "it is damaged: delete it") from error
+    if not isinstance(record, dict) or f"{_FOLDER}/{record.get('run')}/{record.get('step')}.json" != key:
+        raise LedgerError(f"{objects.url(key)} cannot be read: it is no record of that run and step", "it is none of ours: delete it")
+    if record.get("schema") != SCHEMA:
+        text = f"{objects.url(key)} cannot be read: its schema is {record.get('schema')!r}, this version knows {SCHEMA}"
+        raise LedgerError(text, "a newer builder wrote it: use that one")
     return record
+
+
+def _key(run: str, step: str) -> str:
+    """Raises LedgerError on what is no name."""
+    for name in (run, step):
+        if not is_plain_name(name):
+            raise LedgerError(f"{name!r} cannot be the name of a run or a step")
+    return f"{_FOLDER}/{run}/{step}.json"
+
+
+def _modified(listed: Sequence[Found]) -> float:
+    return max(found.modified for found in listed)
+
+
+def _refuse(error: LedgerError) -> None:
+    raise error
 
 
 def now() -> str:

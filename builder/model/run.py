@@ -14,12 +14,12 @@ class Place:
 
     `workdir` holds the commit's tree; `pythonpath` and `env` are what [image] gives every command; `python` is the
     interpreter that `python` means in a command, or empty for the one on PATH; `output` is the run's own directory;
-    `ledger` the ledger's directory.
+    `data` the data root, an absolute directory.
     """
 
     workdir: str
     output: str
-    ledger: str
+    data: str
     pythonpath: tuple[str, ...] = ()
     python: str = ""
     env: Mapping[str, str] = field(default_factory=dict)

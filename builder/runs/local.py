@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import process
+from builder.data.directory import DirectoryObjects
 from builder.data.ledger import RUN, Ledger, now
 from builder.errors import LaunchError
 from builder.model.run import Request, RunResult
@@ -35,7 +36,7 @@ def run_here(request: Request, flow: Path, state: Path, environ: Mapping[str, st
     `flow` is the Metaflow file, `state` the directory that keeps Metaflow's own files, `facts` are kept with the run's
     record (who, subject, where). An interruption ends every process of the run before it goes on.
     """
-    ledger = Ledger(Path(request.place.ledger))
+    ledger = Ledger(DirectoryObjects(Path(request.place.data)))
     record = {**facts, "flow": request.flow, "commit": request.commit, "reference": request.reference, "on": "local", "started": now()}
     ledger.write(request.run, RUN, {**record, "state": "running"})
     began = time.monotonic()

@@ -38,10 +38,10 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Directories:
-    """Where this machine keeps runs: `.builder` beside the settings, and the ledger in the data root."""
+    """Where this machine keeps runs: `.builder` beside the settings, and the data root."""
 
     state: Path
-    ledger: Path
+    data: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Directories:
@@ -50,7 +50,7 @@ class Directories:
             raise BuilderError(
                 f"[data] root is {root}: runs on this machine write to a directory only", "set BUILDER_DATA_ROOT=.builder/data"
             )
-        return cls(settings.root / NAME, settings.root / Path(root).expanduser() / "ledger")
+        return cls(settings.root / NAME, settings.root / Path(root).expanduser())
 
     def make(self) -> None:
         make_own_folder(self.state)
@@ -119,7 +119,7 @@ def make_request(wanted: Wanted, reference: str, directories: Directories) -> Re
     place = Place(
         workdir=str(output / "code"),
         output=str(output),
-        ledger=str(directories.ledger),
+        data=str(directories.data),
         pythonpath=_below(settings.image.pythonpath, settings.image.workdir),
         python=wanted.python,
         env=dict(settings.image.env),

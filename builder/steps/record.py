@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger, now
 from builder.errors import BuilderError
 from builder.model.run import Request
@@ -19,7 +20,7 @@ def recorded(request: Request, step: str, log: Path | None = None) -> Iterator[d
 
     So is the message of an error, which goes on.
     """
-    ledger = Ledger(Path(request.place.ledger))
+    ledger = Ledger(DirectoryObjects(Path(request.place.data)))
     found: dict[str, Any] = {}
     record: dict[str, Any] = {"commit": request.commit, "host": socket.gethostname(), "started": now()}
     if log:

@@ -16,6 +16,7 @@ import pytest
 from builder.cli.frame import run as builder
 from builder.cli.making import making
 from builder.cli.run import Target, _commit_before, prepare
+from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger
 from builder.runs.prepare import Overrides
 
@@ -119,7 +120,7 @@ def test_a_commit_runs_whatever_its_packages_are_called(
     assert seen["config"] == "lr: 0.5\n"
     assert seen["files"] == sorted(set(git(repository, "ls-files").splitlines()) - {"notes/todo"})
 
-    records = Ledger(repository / ".builder/data/ledger").read(result["run"])
+    records = Ledger(DirectoryObjects(repository / ".builder/data")).read(result["run"])
     assert sorted(records) == ["end", "evaluate-click", "finetune", "run", "start"]
     assert {record["state"] for record in records.values()} == {"succeeded"}
     assert (records["run"]["commit"], records["run"]["subject"], records["run"]["scores"]) == (head, "First", {"click": 0.25})
@@ -145,7 +146,7 @@ def test_the_working_tree_as_it_is_and_a_command_that_fails(repository: Path, ca
     assert len(log.read_text().splitlines()) == 30
     run = log.parent.parent
     assert (run / "code/new.txt").exists()
-    assert Ledger(repository / ".builder/data/ledger").read(run.name)["run"]["state"] == "failed"
+    assert Ledger(DirectoryObjects(repository / ".builder/data")).read(run.name)["run"]["state"] == "failed"
 
 
 def test_a_run_that_is_ended_leaves_no_process(repository: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_run_that_is_ended_leaves_no_process(repository: Path) -> None:
     assert "error: interrupted" in stderr
     assert not alive(int(marks[0].read_text()))
     run = marks[0].parent.parent.name
-    assert Ledger(repository / ".builder/data/ledger").read(run)["run"]["state"] == "stopped"
+    assert Ledger(DirectoryObjects(repository / ".builder/data")).read(run)["run"]["state"] == "stopped"
 
 
 def test_what_cannot_run_is_refused_before_anything_is_written(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

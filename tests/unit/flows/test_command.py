@@ -23,7 +23,7 @@ def test_a_program_that_is_not_there(tmp_path: Path, values: dict[str, str], pro
     here = Place(
         workdir=str(tmp_path),
         output=str(tmp_path / "out"),
-        ledger=str(tmp_path / "ledger"),
+        data=str(tmp_path / "data"),
         pythonpath=(),
         python="/some/bin/python",
         env={},

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from builder.cli.run import Target
+from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger, LedgerError
-from builder.errors import BuilderError, SettingsError, UsageError
+from builder.errors import BuilderError, DataError, SettingsError, UsageError
 from builder.model.run import Place, Request, RunResult
 from builder.model.tree import Commit
 from builder.runs.interpreter import choose_interpreter
@@ -123,18 +124,18 @@ def test_json_has_no_nan() -> None:
 
 
 def request_in(tmp_path: Path) -> Request:
-    return Request("run-1", "finetune", "a" * 40, "", (), {}, Place(str(tmp_path), str(tmp_path), str(tmp_path / "ledger")))
+    return Request("run-1", "finetune", "a" * 40, "", (), {}, Place(str(tmp_path), str(tmp_path), str(tmp_path / "data")))
 
 
 def test_a_step_is_recorded_from_its_start_to_its_end(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger")
+    ledger = Ledger(DirectoryObjects(tmp_path / "data"))
     with recorded(request_in(tmp_path), "finetune", tmp_path / "log") as record:
         assert ledger.read("run-1")["finetune"]["state"] == "running"
         record["loss"] = 0.5
     found = ledger.read("run-1")["finetune"]
     assert (found["schema"], found["run"], found["step"]) == (1, "run-1", "finetune")
     assert (found["state"], found["loss"], found["log"]) == ("succeeded", 0.5, str(tmp_path / "log"))
-    assert [path.name for path in (tmp_path / "ledger/run-1").iterdir()] == ["finetune.json"]
+    assert [path.name for path in (tmp_path / "data/ledger/run-1").iterdir()] == ["finetune.json"]
 
 
 @pytest.mark.parametrize(
@@ -143,15 +144,15 @@ def test_a_step_is_recorded_from_its_start_to_its_end(tmp_path: Path) -> None:
 def test_a_step_that_fails_is_recorded_and_its_error_goes_on(tmp_path: Path, error: Exception, message: str) -> None:
     with pytest.raises(type(error)), recorded(request_in(tmp_path), "finetune"):
         raise error
-    found = Ledger(tmp_path / "ledger").read("run-1")["finetune"]
+    found = Ledger(DirectoryObjects(tmp_path / "data")).read("run-1")["finetune"]
     assert (found["state"], found["error"]) == ("failed", message)
 
 
 def test_a_ledger_that_cannot_be_read_or_written(tmp_path: Path) -> None:
-    (tmp_path / "ledger").write_text("a file")
-    with pytest.raises(LedgerError, match="cannot be written"):
-        Ledger(tmp_path / "ledger").write("run-1", "run", {})
-    (tmp_path / "run-2").mkdir()
-    (tmp_path / "run-2/run.json").write_text("{")
-    with pytest.raises(LedgerError, match="cannot be read"):
-        Ledger(tmp_path).read("run-2")
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(DataError, match="cannot be written"):
+        Ledger(DirectoryObjects(tmp_path / "data")).write("run-1", "run", {})
+    (tmp_path / "other/ledger/run-2").mkdir(parents=True)
+    (tmp_path / "other/ledger/run-2/run.json").write_text("{")
+    with pytest.raises(LedgerError, match=r"run\.json cannot be read"):
+        Ledger(DirectoryObjects(tmp_path / "other")).read("run-2")
