@@ -16,9 +16,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fixtures.servers import S3Server
 
 PROVIDED_BY = "make test-all"
 
@@ -38,6 +42,7 @@ SERVICES = {
     "registry": Service("BUILDER_TEST_REGISTRY", ("docker_registry", "crane")),
     "base": Service("BUILDER_TEST_BASE", ("ngc_base",)),
     "skopeo": Service("BUILDER_TEST_SKOPEO", ("skopeo",)),
+    "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
     "cluster": Service("BUILDER_TEST_CLUSTER", ()),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
@@ -230,3 +235,12 @@ def crane(services: dict[str, str]) -> str:
 @pytest.fixture(scope="session")
 def skopeo(services: dict[str, str]) -> str:
     return services["BUILDER_TEST_SKOPEO"]
+
+
+@pytest.fixture(scope="session")
+def s3_server(services: dict[str, str]) -> S3Server:
+    """Under a URL that pods reach, too."""
+    from tests.fixtures.servers import S3Server
+
+    place = services["BUILDER_TEST_S3"]
+    return S3Server(place, *(services[f"BUILDER_TEST_S3_{name}"] for name in ("KEY", "SECRET", "BUCKET")))

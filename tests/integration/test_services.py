@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -10,10 +11,15 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+
+from tests.fixtures.servers import S3Server
 
 SERVICES = Path(__file__).parents[1] / "services"
 NGC_NAMES = {"PATH", "LD_LIBRARY_PATH", "PYTHONIOENCODING", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_PYTORCH_VERSION", "PIP_CONSTRAINT"}
@@ -66,6 +72,22 @@ def test_containerd_unpacks_the_base(containerd_socket: str, ngc_base: str) -> N
         assert ngc_base in output(*ctr, "images", "check", "--quiet")
     finally:
         output(*ctr, "images", "rm", "--sync", ngc_base)
+
+
+def test_s3_keeps_what_is_written_under_conditions(s3_server: S3Server) -> None:
+    keys = {"aws_access_key_id": s3_server.key, "aws_secret_access_key": s3_server.secret}
+    s3 = boto3.client("s3", endpoint_url=s3_server.endpoint, region_name="us-east-1", **keys)
+    place = {"Bucket": s3_server.bucket, "Key": f"test/{uuid.uuid4().hex}"}
+    s3.put_object(**place, Body=b"first", IfNoneMatch="*", ChecksumAlgorithm="SHA256")
+    try:
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            s3.put_object(**place, Body=b"second", IfNoneMatch="*")
+        assert s3.get_object(**place)["Body"].read() == b"first"
+        assert s3.head_object(**place, ChecksumMode="ENABLED")["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"first").digest()).decode()
+    finally:
+        s3.delete_object(**place)
+    with pytest.raises(ClientError, match="404"):
+        s3.head_object(**place)
 
 
 @pytest.fixture

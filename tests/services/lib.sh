@@ -7,7 +7,11 @@ ROOT=${BUILDER_SERVICES_HOME:-$HOME/.cache/builder-services} # survives down: to
 RUN=$ROOT/run                                                # volatile: pids, sockets, mounts, configuration
 PORT=${BUILDER_SERVICES_PORT:-5100}
 REGISTRY=127.0.0.1:$PORT
-ORDER="registry base containerd docker buildkit"             # each may need those before it
+NETWORK=${BUILDER_SERVICES_NETWORK:-0} # 0-255: a second set's addresses differ from the first's in this number
+BRIDGE=builder$NETWORK
+BRIDGE_IP=10.244.$NETWORK.1 # what pods and this machine both reach
+SERVICE_IP=10.96.$NETWORK.1 # where pods look for the Kubernetes API
+ORDER="registry base containerd docker buildkit bridge s3" # each may need those before it
 CGROUP=builder-services-$(printf %s "$ROOT" | sha256sum | cut -c1-8)
 
 say() { printf '%s\n' "$*" >&2; }
