@@ -12,7 +12,7 @@ UV := $(BIN)/uv --quiet pip install --python $(BIN)/python
 LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
 TOOL_LOCK := builder/image/tool-requirements
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8
-SERVICES := registry base docker buildkit s3
+SERVICES := registry base docker buildkit s3 cluster
 
 env: $(READY) ## only make the virtual environment
 
@@ -26,6 +26,11 @@ test-all: $(READY) ## start the servers (root, Debian), run every test, stop the
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
 	tests/services/up $(SERVICES)
 	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) $(ARGS)
+
+e2e: $(READY) ## start a cluster with Argo (root, Debian), run commits on it from end to end, stop it again
+	@tests/services/status >/dev/null || trap tests/services/down EXIT
+	tests/services/up registry base s3 cluster docker
+	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) tests/e2e $(ARGS)
 
 bench: $(READY) ## measure against Docker, BuildKit and crane (starts the servers; several minutes)
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
@@ -72,4 +77,4 @@ $(READY): requirements.txt
 	@rm -f $(VENV)/.ready-* && touch $@
 
 .ONESHELL:
-.PHONY: env demo test test-all bench lint docs docs-check lock tool-lock clean help
+.PHONY: env demo test test-all e2e bench lint docs docs-check lock tool-lock clean help

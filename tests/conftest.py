@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
+    from tests.fixtures.cluster import Cluster
     from tests.fixtures.servers import S3Server
 
 PROVIDED_BY = "make test-all"
@@ -43,7 +44,7 @@ SERVICES = {
     "base": Service("BUILDER_TEST_BASE", ("ngc_base",)),
     "skopeo": Service("BUILDER_TEST_SKOPEO", ("skopeo",)),
     "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
-    "cluster": Service("BUILDER_TEST_CLUSTER", ()),
+    "cluster": Service("BUILDER_TEST_CLUSTER", ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
 """In the order in which a test that lacks several is counted."""
@@ -52,12 +53,15 @@ MISSING = pytest.StashKey[Counter[str]]()
 PLACES = pytest.StashKey[dict[str, str]]()
 
 
+NAMESPACE = "{apiVersion: v1, kind: Namespace, metadata: {generateName: test-}}"
+
+
 # --- what is there --------------------------------------------------------------------------------------------------------------------
 
 
 def service_places(environ: Mapping[str, str]) -> dict[str, str]:
     """Variable -> value for every service that can be reached now."""
-    known = {"BUILDER_TEST_SKOPEO": shutil.which("skopeo") or ""} | written_down(environ)
+    known = {f"BUILDER_TEST_{name.upper()}": shutil.which(name) or "" for name in ("skopeo", "kubectl")} | written_down(environ)
     known |= {name: value for name, value in environ.items() if name.startswith("BUILDER_TEST_")}
     return {name: value for name, value in known.items() if value and reachable(value)}
 
@@ -75,6 +79,8 @@ def written_down(environ: Mapping[str, str]) -> dict[str, str]:
 
 def reachable(place: str) -> bool:
     """False for the address of a server that no longer listens; whatever is no address is taken as it is."""
+    if place.endswith((".kubeconfig", "/.kube/config")):
+        place = api_server(place)
     url = urlsplit(place if "://" in place else f"tcp://{place}")
     if url.scheme == "unix" or place.endswith(".sock"):
         return connects(socket.AF_UNIX, url.path if url.scheme == "unix" else place)
@@ -82,7 +88,20 @@ def reachable(place: str) -> bool:
         port = url.port
     except ValueError:
         port = None
+    port = port or {"https": 443, "http": 80}.get(url.scheme)
     return connects(socket.AF_INET, (url.hostname or "", port)) if port else True
+
+
+def api_server(kubeconfig: str) -> str:
+    """The address of the server that a kubeconfig's current context names; where nobody listens if it cannot be read."""
+    import yaml
+
+    try:
+        config = yaml.safe_load(Path(kubeconfig).read_text())
+        contexts, clusters = ({item["name"]: item for item in config[kind]} for kind in ("contexts", "clusters"))
+        return str(clusters[contexts[config["current-context"]]["context"]["cluster"]]["cluster"]["server"])
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
+        return "127.0.0.1:1"
 
 
 def connects(family: int, address: str | tuple[str, int]) -> bool:
@@ -244,3 +263,41 @@ def s3_server(services: dict[str, str]) -> S3Server:
 
     place = services["BUILDER_TEST_S3"]
     return S3Server(place, *(services[f"BUILDER_TEST_S3_{name}"] for name in ("KEY", "SECRET", "BUCKET")))
+
+
+@pytest.fixture(scope="session")
+def bridge_address(services: dict[str, str]) -> str:
+    """An address of this machine that pods reach: a server for them listens on it."""
+    return services["BUILDER_TEST_BRIDGE"]
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(services: dict[str, str]) -> Path:
+    """An administrator's, of a cluster with Argo Workflows."""
+    return Path(services["BUILDER_TEST_CLUSTER"])
+
+
+@pytest.fixture(scope="session")
+def kubectl(services: dict[str, str]) -> str:
+    return services["BUILDER_TEST_KUBECTL"]
+
+
+@pytest.fixture(scope="session")
+def cluster_registry(services: dict[str, str]) -> str:
+    """`host:port` under which the cluster, its pods and this machine reach docker_registry's images."""
+    return services["BUILDER_TEST_CLUSTER_REGISTRY"]
+
+
+@pytest.fixture(scope="session")
+def cluster(kubectl: str, kubeconfig: Path) -> Cluster:
+    from tests.fixtures.cluster import Cluster
+
+    return Cluster(kubectl, kubeconfig)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """The test's own, and empty: what runs in it brings its accounts and roles."""
+    name = cluster.output("create", "--filename=-", "--output=name", stdin=NAMESPACE).strip().rpartition("/")[2]
+    yield name
+    cluster.output("delete", "namespace", name, "--wait=false")

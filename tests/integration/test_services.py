@@ -19,6 +19,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.fixtures.cluster import Cluster
 from tests.fixtures.servers import S3Server
 
 SERVICES = Path(__file__).parents[1] / "services"
@@ -122,6 +123,39 @@ def test_down_leaves_no_process_mount_or_cgroup(docker_host: str, docker_cli: st
     assert not (own_home / "run").exists()
 
 
+@pytest.fixture
+def kernel_panic() -> Iterator[int]:
+    """A value that nobody sets, for as long as the test lasts."""
+    setting = Path("/proc/sys/kernel/panic")
+    before = setting.read_text()
+    setting.write_text("11")
+    yield 11
+    setting.write_text(before)
+
+
+@pytest.mark.minutes
+def test_down_leaves_nothing_of_a_cluster(kubectl: str, own_home: Path, kernel_panic: int) -> None:
+    """In an instance of its own beside the other one, with a pod that runs on."""
+    bridge, port = Path("/sys/class/net/builder255"), free_port()
+    own = {"BUILDER_SERVICES_HOME": str(own_home), "BUILDER_SERVICES_PORT": str(port), "BUILDER_SERVICES_NETWORK": "255"}
+    cluster = Cluster(kubectl, own_home / "run/cluster/admin.kubeconfig")
+    share_tools(own_home)
+    try:
+        output(str(SERVICES / "up"), "s3", "cluster", **own)
+        cluster.output("run", "sleeping", f"--image=127.0.0.1:{port}/services/pause:made")
+        cluster.output("wait", "--for=condition=Ready", "pod/sleeping", "--timeout=60s")
+        assert bridge.exists() and kept_outside(own_home) and cgroups_of(own_home)
+        assert Path("/proc/sys/kernel/panic").read_text().strip() != str(kernel_panic)
+    finally:
+        output(str(SERVICES / "down"), **own)
+    assert not processes_naming(own_home)
+    assert not mounts_below(own_home)
+    assert not cgroups_of(own_home)
+    assert not kept_outside(own_home)
+    assert not bridge.exists()
+    assert Path("/proc/sys/kernel/panic").read_text().strip() == str(kernel_panic)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -159,6 +193,15 @@ def mounts_below(home: Path) -> list[str]:
     return [line for line in Path("/proc/mounts").read_text().splitlines() if line.split()[1].startswith(f"{home}/")]
 
 
+def cgroup_name(home: Path) -> str:
+    return f"builder-services-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
+
+
 def cgroups_of(home: Path) -> list[Path]:
-    name = f"builder-services-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
-    return list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
+    return list(Path("/sys/fs/cgroup").glob(f"**/{cgroup_name(home)}"))
+
+
+def kept_outside(home: Path) -> list[Path]:
+    """What the kubelet and the network plugins write in fixed places."""
+    logs = [link for link in Path("/var/log/containers").glob("*") if str(link.readlink()).startswith(f"{home}/")]
+    return [*logs, *Path("/var/lib/cni").glob(f"**/{cgroup_name(home)}-*")]

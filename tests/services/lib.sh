@@ -1,5 +1,6 @@
 # Sourced by up, down and status: where things are, and how a server is started, found and stopped.
 set -euo pipefail
+shopt -s inherit_errexit # a failed build in $(...) must not be taken for a finished one
 umask 022
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,7 +12,7 @@ NETWORK=${BUILDER_SERVICES_NETWORK:-0} # 0-255: a second set's addresses differ 
 BRIDGE=builder$NETWORK
 BRIDGE_IP=10.244.$NETWORK.1 # what pods and this machine both reach
 SERVICE_IP=10.96.$NETWORK.1 # where pods look for the Kubernetes API
-ORDER="registry base containerd docker buildkit bridge s3" # each may need those before it
+ORDER="registry base containerd docker buildkit bridge s3 cluster" # each may need those before it
 CGROUP=builder-services-$(printf %s "$ROOT" | sha256sum | cut -c1-8)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -19,7 +20,7 @@ fail() { say "$*"; exit 1; }
 
 # need_program NAME PACKAGE
 need_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || fail "$1 is missing: apt-get install $2"; }
-need_short_path() { [ ${#RUN} -le 80 ] || fail "$RUN is too long a path for sockets: set BUILDER_SERVICES_HOME to a shorter one"; }
+need_short_path() { [ ${#RUN} -le 70 ] || fail "$RUN is too long a path for sockets: set BUILDER_SERVICES_HOME to a shorter one"; }
 need_root() { [ "$(id -u)" = 0 ] || fail "$1 must be started by root"; }
 
 # The kernel's start time of a process, empty when it is gone. A zombie is gone: a pid 1 that is no init reaps it late.
@@ -76,19 +77,28 @@ publish() { # publish NAME VARIABLE=VALUE...: what tests need to know, in $RUN/e
 
 collect_env() { cat "$RUN"/env.d/* >"$RUN/env.new" 2>/dev/null || true; mv "$RUN/env.new" "$RUN/env"; }
 
-# go_tools MODULE: builds tools/MODULE's pinned programs once per content of its go.sum, and prints their folder.
+# go_tools MODULE [LDFLAGS]: builds tools/MODULE's pinned programs once per content of its go.sum, and prints their folder.
 go_tools() {
     local dir
-    dir=$ROOT/bin/$1-$(sha256sum <"$HERE/tools/$1/go.sum" | cut -c1-12)
+    dir=$(tools_folder "$1")
     if [ ! -d "$dir" ]; then
-        need_program go "golang (1.26 or newer)"
         say "building $1 (once)"
-        rm -rf "$dir.new" && mkdir -p "$dir.new"
-        (cd "$HERE/tools/$1" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$dir.new/" tool) >&2
+        rm -rf "$dir.new"
+        build_tools "$HERE/tools/$1" "$dir.new" "${2:-}"
         mv "$dir.new" "$dir"
     fi
     echo "$dir"
 }
+
+tools_folder() { echo "$ROOT/bin/$1-$(sha256sum <"$HERE/tools/$1/go.sum" | cut -c1-12)"; }
+
+build_tools() { # build_tools SOURCE INTO LDFLAGS: the programs that SOURCE/go.mod calls tools
+    need_program go "golang (1.26 or newer)"
+    mkdir -p "$2"
+    (cd "$1" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $3" -o "$2/" tool) >&2
+}
+
+pinned_version() { awk -v path="$2" '$1 == path { print $2 }' "$HERE/tools/$1/go.mod"; } # pinned_version MODULE PATH
 
 bring() { # bring NAME [OPTION...]
     local name=$1

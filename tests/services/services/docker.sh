@@ -7,7 +7,7 @@ up_docker() {
     need_program dockerd docker.io
     bring containerd
     mkdir -p "$RUN" "$ROOT/docker"
-    echo "{}" >"$RUN/docker.json" # not the one in /etc
+    echo "{\"insecure-registries\": [\"$BRIDGE_IP:$PORT\"]}" >"$RUN/docker.json" # not the one in /etc
     start docker dockerd --config-file "$RUN/docker.json" --data-root "$ROOT/docker" --exec-root "$RUN/docker" --pidfile "$RUN/dockerd.pid" \
         --host "unix://$DOCKER_SOCKET" --containerd "$CONTAINERD_SOCKET" --cgroup-parent "/$CGROUP" --storage-driver overlay2 \
         --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --oom-score-adjust 0
