@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,7 @@ from builder.own_folder import make_own_folder
 
 _ASIDE = ".tmp"
 _STALE = 24 * 3600  # seconds
+_TRIES = 10
 _HINTS = {
     errno.EACCES: "change its owner or its rights, or set [data] root",
     errno.EPERM: "its file system must know hard links; set [data] root to another place",
@@ -70,7 +71,7 @@ class DirectoryObjects:
             yield from self._below(folder, start)
 
     def _below(self, folder: str, start: str = "") -> Iterator[Found]:
-        for entry in _entries(self.root / folder):
+        for entry in self._entries(folder):
             key = f"{folder}/{entry.name}" if folder else entry.name
             if not entry.name.startswith(start) or not is_key(key):
                 continue
@@ -80,6 +81,18 @@ class DirectoryObjects:
                 with contextlib.suppress(FileNotFoundError):  # taken away meanwhile
                     seen = entry.stat()
                     yield Found(key, seen.st_size, seen.st_mtime)
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        """What is in a directory of the root; nothing when there is none."""
+        try:
+            with os.scandir(self.root / folder) as found:
+                return list(found)
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError:
+            if self.root.is_dir():
+                return []
+            raise
 
     # writing
 
@@ -141,36 +154,29 @@ class DirectoryObjects:
 
 
 def _place(aside: Path, path: Path, new: bool) -> bool:
-    """Gives the file its name; False when `new` and the name is taken. Whoever deletes at the same time may take the directory away."""
-    for last in (False, False, True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if new:
-                os.link(aside, path)
-            else:
-                aside.replace(path)
-        except FileExistsError:
-            return False
-        except FileNotFoundError:
-            if last:
-                raise
-        else:
-            return True
-    raise AssertionError("the last time returns or raises")
+    """Gives the file its name; False when `new` and the name is taken. Whoever deletes at the same time may take its folder away."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _name(aside, path, new)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _name(aside, path, new)
 
 
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
-    """What is in a directory; nothing when there is none."""
+def _name(aside: Path, path: Path, new: bool) -> bool:
+    if not new:
+        aside.replace(path)
+        return True
     try:
-        with os.scandir(directory) as found:
-            return list(found)
-    except FileNotFoundError:
-        return []
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _remove_stale(aside: Path) -> None:
     """What writers that were killed left behind. A day old: nobody writes it any more."""
-    for entry in _entries(aside):
+    for path in aside.iterdir():
         with contextlib.suppress(OSError):
-            if entry.stat().st_mtime < time.time() - _STALE:
-                Path(entry).unlink()
+            if path.stat().st_mtime < time.time() - _STALE:
+                path.unlink()

@@ -25,12 +25,33 @@ class HashingReader:
         """Raises IntegrityError instead of the end, when what came before does not hash to the digest."""
         data = self._stream.read(size)
         self._seen.update(data)
-        if not data and size != 0 and self._seen.hexdigest() != self._expected:
-            raise IntegrityError(
-                f"{self._what} does not hash to sha256:{self._expected} but to sha256:{self._seen.hexdigest()}",
-                "it was changed, or damaged on its way or on its disk",
-            )
+        if not data and size != 0:
+            check_hash(self._seen.hexdigest(), self._expected, self._what)
         return data
+
+
+class HashingWriter:
+    """Writes to a stream, from its beginning to its end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._seen = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._seen.update(data)
+        return self._stream.write(data)
+
+    def check(self, sha256: str, what: str) -> None:
+        """Raises IntegrityError when what was written does not hash to `sha256`."""
+        check_hash(self._seen.hexdigest(), sha256, what)
+
+
+def check_hash(seen: str, expected: str, what: str) -> None:
+    """Raises IntegrityError, naming `what`, when the two differ."""
+    if seen != expected:
+        raise IntegrityError(
+            f"{what} does not hash to sha256:{expected} but to sha256:{seen}", "it was changed, or damaged on its way or on its disk"
+        )
 
 
 def copy_verified(source: BinaryIO, target: BinaryIO, sha256: str, what: str) -> None:
@@ -38,6 +59,14 @@ def copy_verified(source: BinaryIO, target: BinaryIO, sha256: str, what: str) ->
     reader = HashingReader(source, sha256, what)
     while chunk := reader.read(CHUNK):
         target.write(chunk)
+
+
+def check_file(file: BinaryIO, sha256: str, what: str) -> None:
+    """Reads a file and goes back to its beginning. Raises IntegrityError, naming `what`."""
+    reader = HashingReader(file, sha256, what)
+    while reader.read(CHUNK):
+        pass
+    file.seek(0)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ else:
 
 ROOT = Path(__file__).parents[2]
 OURS = {"builder", "repo_slim"}
-NAMES = {"git": "gitpython", "yaml": "pyyaml", "botocore": "boto3"}  # botocore comes with boto3, and its errors are part of it
+NAMES = {"git": "gitpython", "yaml": "pyyaml", "botocore": "boto3", "s3transfer": "boto3"}  # they come with boto3, and are parts of it
 
 
 def imported() -> Iterator[str]:
