@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from builder.data.directory import DirectoryObjects
+from builder.data.open import open_root
 from builder.doctor import machine, storage
 from builder.doctor.machine import existing
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
+from builder.errors import BuilderError
 from builder.process import run
 
 
@@ -40,26 +44,22 @@ def settings(scene: Scene) -> Found:
 
 
 def data_root(scene: Scene) -> Found:
-    root = scene.settings.data.root
-    if root.startswith("s3://"):
-        return _bucket(root)
-    path = scene.settings.root / root
+    data = scene.settings.data
+    try:
+        objects = open_root(data.root, scene.settings.root, data.endpoint)
+        if isinstance(objects, DirectoryObjects):
+            return _directory(objects.root)
+        next(iter(objects.list()), None)
+    except BuilderError as error:
+        return failed(error.message, error.hint)
+    return ok(f"{objects.name} can be listed")
+
+
+def _directory(path: Path) -> Found:
     there = existing(path)
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return ok(f"{path} can be written" if there == path else f"{path} will be made")
     return failed(f"{there} cannot be written", "change its owner, or set [data] root")
-
-
-def _bucket(root: str) -> Found:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, prefix = root.removeprefix("s3://").partition("/")
-    try:
-        boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    except (BotoCoreError, ClientError, ValueError) as error:
-        return failed(f"{root}: {error}", "check the bucket's name, the credentials (AWS_PROFILE) and the endpoint (AWS_ENDPOINT_URL)")
-    return ok(f"{root} can be listed")
 
 
 def deps(scene: Scene) -> Found:

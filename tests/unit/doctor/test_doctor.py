@@ -26,6 +26,7 @@ from builder.stores.interface import Store
 from builder.stores.layout import LayoutStore
 from tests.fixtures.images import put_base
 from tests.fixtures.registry_server import RegistryServer
+from tests.fixtures.roots import bucket_in_process, credentials
 
 
 @pytest.fixture
@@ -183,28 +184,20 @@ def test_a_layout_that_is_none(scene: Scene) -> None:
     assert found.found.state == "failed"
 
 
-class Bucket:
-    """S3 as far as the check knows it."""
-
-    def __init__(self, there: bool) -> None:
-        self.there = there
-        self.asked: dict[str, object] = {}
-
-    def list_objects_v2(self, **asked: object) -> None:
-        from botocore.exceptions import ClientError
-
-        self.asked = asked
-        if not self.there:
-            raise ClientError({"Error": {"Code": "NoSuchBucket", "Message": "The specified bucket does not exist"}}, "ListObjectsV2")
+@pytest.mark.parametrize(("name", "state", "said"), [("bucket", "ok", "can be listed"), ("another", "failed", "NoSuchBucket")])
+def test_a_bucket(scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str, state: str, said: str) -> None:
+    with bucket_in_process(monkeypatch):
+        found = project.data_root(with_settings(scene, data=DataSettings(f"s3://{name}/prefix/x")))
+    assert (found.state, said in found.detail) == (state, True)
+    assert bool(found.remedy) == (state == "failed")
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_bucket(scene: Scene, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-    bucket = Bucket(there)
-    monkeypatch.setattr("boto3.client", lambda _: bucket)
-    found = project.data_root(with_settings(scene, data=DataSettings("s3://bucket/prefix/x")))
-    assert (found.state, "NoSuchBucket" in found.detail) == (("ok", False) if there else ("failed", True))
-    assert bucket.asked == {"Bucket": "bucket", "Prefix": "prefix/x", "MaxKeys": 1}
+def test_a_bucket_that_nobody_serves(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials(monkeypatch, "key", "secret")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    found = project.data_root(with_settings(scene, data=DataSettings("s3://bucket", "http://127.0.0.1:1")))
+    assert (found.state, "[data] endpoint" in found.remedy) == ("failed", True)
+    assert project.data_root(with_settings(scene, data=DataSettings("gs://bucket"))).state == "failed"
 
 
 def test_a_registry_that_answers_and_one_that_does_not(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
