@@ -22,7 +22,8 @@ argo_tools() {
     if [ ! -d "$dir" ]; then
         say "building argo (once)"
         need_program go "golang (1.26 or newer)"
-        copy=$(mktemp -d)
+        copy=$dir.source
+        rm -rf "$copy" && mkdir -p "$copy"
         copy_argo "$copy" >&2
         rm -rf "$dir.new"
         build_tools "$copy/build" "$dir.new" "-X $ARGO_MODULE.version=$ARGO_VERSION"
