@@ -13,7 +13,12 @@ _KEY_LIMIT = 1024  # bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguid
 
 def is_plain_name(name: str) -> bool:
     """Whether it can be one part of a path anywhere: not empty, `.` or `..`, no slash, no control characters, no broken UTF-8."""
-    return name not in ("", ".", "..") and "/" not in name and not _NO_TEXT.search(name) and len(name.encode()) <= _PART_LIMIT
+    return name not in ("", ".", "..") and "/" not in name and is_plain_text(name) and len(name.encode()) <= _PART_LIMIT
+
+
+def is_plain_text(text: str) -> bool:
+    """No control characters, no broken UTF-8."""
+    return not _NO_TEXT.search(text)
 
 
 def is_key(text: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,12 +16,12 @@ from typing import Any
 from builder.data.interface import Found, Objects
 from builder.data.keys import is_plain_name
 from builder.data.ledger_cache import LedgerCache, Records
+from builder.data.threads import in_threads
 from builder.errors import DataError
 
 SCHEMA = 1
 RUN = "run"
 _FOLDER = "ledger"
-_THREADS = 16  # reading from S3 is waiting
 _RUNS_AT_ONCE = 64  # are read before the first of them is given
 
 Warn = Callable[[str], None]
@@ -88,14 +87,8 @@ class Ledger:
         """The records of each run, from the cache where they are in it."""
         known = [self._cache.get(listed) if self._cache else None for listed in runs]
         wanted = [found for listed, cached in zip(runs, known, strict=True) if cached is None for found in listed]
-        data = dict(zip((found.key for found in wanted), self._get_all(wanted), strict=True))
+        data = dict(in_threads(lambda found: (found.key, self._objects.get(found.key)), wanted))
         return [self._parsed(listed, data, damaged) if cached is None else cached for listed, cached in zip(runs, known, strict=True)]
-
-    def _get_all(self, wanted: Sequence[Found]) -> list[bytes | None]:
-        if len(wanted) < 2:
-            return [self._objects.get(found.key) for found in wanted]
-        with ThreadPoolExecutor(min(_THREADS, len(wanted))) as pool:
-            return list(pool.map(lambda found: self._objects.get(found.key), wanted))
 
     def _parsed(self, listed: Sequence[Found], data: Mapping[str, bytes | None], damaged: Callable[[LedgerError], None]) -> Records:
         records: Records = {}

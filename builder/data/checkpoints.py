@@ -1,0 +1,144 @@
+"""Frozen checkpoints: named by what is in them, written once, verified whenever they are handed out.
+
+Every file is `blobs/sha256/<2 hex>/<64 hex>`; then, last, a manifest of them all is `checkpoints/<64 hex>.json`, and the sha256 of that
+manifest is the checkpoint's digest. So what two checkpoints share is kept once, and whoever sees the manifest finds every blob.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.data.checkpoint_files import leads_inside, manifest_of
+from builder.data.checkpoint_manifest import Item, Manifest
+from builder.data.interface import Objects
+from builder.data.threads import in_threads
+from builder.errors import DataError, IntegrityError
+from builder.model.oci import is_digest, sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A checkpoint in the data root: its digest (`sha256:<64 hex>`), how many files it has, and their bytes."""
+
+    digest: str
+    files: int
+    size: int
+
+
+def checkpoint_key(digest: str) -> str:
+    """Where the manifest of a checkpoint lies. Raises DataError on what is no digest."""
+    if not is_digest(digest):
+        raise DataError(f"{digest!r} is no checkpoint's digest", "sha256: and 64 hexadecimal digits")
+    return f"checkpoints/{digest.removeprefix('sha256:')}.json"
+
+
+def blob_key(sha256: str) -> str:
+    """Where the file with this sha256 (64 hex) lies."""
+    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def freeze(objects: Objects, directory: Path) -> Frozen:
+    """Keeps what is in the directory. What is frozen already is not written again; killed anywhere, the next one completes it.
+
+    Raises DataError on what cannot be frozen (see `checkpoint_files`), or when there is nothing; IntegrityError when a file changes
+    meanwhile.
+    """
+    manifest = manifest_of(directory)
+    if not manifest.items:
+        raise DataError(f"there is nothing in {directory} to freeze", "the command must leave its checkpoint there")
+    data, key = manifest.to_bytes(), checkpoint_key(manifest.digest)
+    if objects.get(key) != data:
+        files = {item.sha256: item for item in manifest.files}
+        in_threads(lambda item: _keep(objects, directory, item), list(files.values()))
+        if not objects.put(key, data, new=True) and objects.get(key) != data:
+            objects.put(key, data)  # what was there was damaged
+    return Frozen(manifest.digest, len(manifest.files), manifest.size)
+
+
+def read_checkpoint(objects: Objects, digest: str) -> Manifest:
+    """What a checkpoint consists of. Raises DataError when there is no such one, IntegrityError when its manifest is damaged."""
+    key = checkpoint_key(digest)
+    data = objects.get(key)
+    if data is None:
+        raise DataError(f"there is no checkpoint {digest} in {objects.name}", "was it frozen into another [data] root?")
+    if sha256(data) != digest:
+        raise IntegrityError(f"{objects.url(key)} does not hash to its name", "it is damaged: delete it, and freeze the checkpoint again")
+    return Manifest.from_bytes(data, objects.url(key))
+
+
+def materialise(objects: Objects, digest: str, target: Path) -> None:
+    """Writes the checkpoint to the directory `target`: verified, whole or not at all. One that is there already is only verified.
+
+    They are copies, also of a data root on the same disk: a link would let whoever gets them change the checkpoint. Raises
+    IntegrityError naming the file that is missing or damaged, DataError when `target` holds something else.
+    """
+    manifest = read_checkpoint(objects, digest)
+    try:
+        if not _occupied(target):
+            _place(objects, manifest, target)
+        else:
+            _check_same(target, manifest)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _keep(objects: Objects, directory: Path, item: Item) -> None:
+    objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=True)
+
+
+def _place(objects: Objects, manifest: Manifest, target: Path) -> None:
+    aside = target.parent / f".{target.name[:100]}.{os.urandom(8).hex()}"
+    aside.mkdir(parents=True)
+    try:
+        _write_out(objects, manifest, aside)
+        aside.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        _check_same(target, manifest)  # someone else was quicker
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_out(objects: Objects, manifest: Manifest, directory: Path) -> None:
+    for folder in {(directory / item.path).parent for item in manifest.items}:
+        folder.mkdir(parents=True, exist_ok=True)
+    in_threads(lambda item: _fetch(objects, manifest.digest, item, directory), manifest.files)
+    for item in manifest.links:  # when nothing more is written through them
+        (directory / item.path).symlink_to(item.link)
+    top = Path(os.path.realpath(directory))
+    for item in manifest.links:
+        if not leads_inside(top, item.path):
+            raise IntegrityError(f"{item.path} of checkpoint {manifest.digest} leads out of it, to {item.link!r}")
+
+
+def _fetch(objects: Objects, digest: str, item: Item, directory: Path) -> None:
+    key, path = blob_key(item.sha256), directory / item.path
+    again = f"delete {objects.url(key)} and {objects.url(checkpoint_key(digest))}, and freeze the checkpoint again"
+    try:
+        there = objects.fetch_file(key, path, item.sha256)
+    except IntegrityError as error:
+        raise IntegrityError(f"{item.path} of checkpoint {digest} is damaged: {error.message}", again) from error
+    if not there:
+        raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no {objects.url(key)}", again)
+    if item.executable:
+        mode = path.stat().st_mode
+        path.chmod(mode | (mode & 0o444) >> 2)  # for those who may read it
+
+
+def _occupied(target: Path) -> bool:
+    """An empty directory is as good as none."""
+    return os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir()))
+
+
+def _check_same(target: Path, manifest: Manifest) -> None:
+    there = {item.path: item for item in manifest_of(target).items} if target.is_dir() else {}
+    wanted = {item.path: item for item in manifest.items}
+    for path in sorted({*there, *wanted}):
+        if there.get(path) != wanted.get(path):
+            text = f"{target} is there, and it is not checkpoint {manifest.digest}: {path} differs"
+            raise DataError(text, "take it away, or name another place")
