@@ -36,6 +36,8 @@ class Service:
     fixtures: tuple[str, ...]
 
 
+CLUSTER = "BUILDER_TEST_CLUSTER"
+"""Unlike the others no address but a kubeconfig, which names one."""
 SERVICES = {
     "docker": Service("BUILDER_TEST_DOCKER_HOST", ("docker_host", "docker_cli")),
     "containerd": Service("BUILDER_TEST_CONTAINERD", ("containerd_socket",)),
@@ -44,7 +46,7 @@ SERVICES = {
     "base": Service("BUILDER_TEST_BASE", ("ngc_base",)),
     "skopeo": Service("BUILDER_TEST_SKOPEO", ("skopeo",)),
     "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
-    "cluster": Service("BUILDER_TEST_CLUSTER", ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
+    "cluster": Service(CLUSTER, ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
 """In the order in which a test that lacks several is counted."""
@@ -63,7 +65,7 @@ def service_places(environ: Mapping[str, str]) -> dict[str, str]:
     """Variable -> value for every service that can be reached now."""
     known = {f"BUILDER_TEST_{name.upper()}": shutil.which(name) or "" for name in ("skopeo", "kubectl")} | written_down(environ)
     known |= {name: value for name, value in environ.items() if name.startswith("BUILDER_TEST_")}
-    return {name: value for name, value in known.items() if value and reachable(value)}
+    return {name: value for name, value in known.items() if value and reachable(api_server(value) if name == CLUSTER else value)}
 
 
 def written_down(environ: Mapping[str, str]) -> dict[str, str]:
@@ -79,8 +81,6 @@ def written_down(environ: Mapping[str, str]) -> dict[str, str]:
 
 def reachable(place: str) -> bool:
     """False for the address of a server that no longer listens; whatever is no address is taken as it is."""
-    if place.endswith((".kubeconfig", "/.kube/config")):
-        place = api_server(place)
     url = urlsplit(place if "://" in place else f"tcp://{place}")
     if url.scheme == "unix" or place.endswith(".sock"):
         return connects(socket.AF_UNIX, url.path if url.scheme == "unix" else place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,12 @@ def test_marked(): pass
 
 def test_by_fixture(docker_registry): pass
 
+@pytest.mark.cluster
+def test_in_a_cluster(): pass
+
 def test_skipping(): pytest.skip("here")
 """
-INI = "[pytest]\naddopts = -q -p no:cacheprovider\nmarkers =\n    docker: d\n"
+INI = "[pytest]\naddopts = -q -p no:cacheprovider\nmarkers =\n    docker: d\n    cluster: c\n"
 
 
 @pytest.fixture
@@ -45,13 +49,13 @@ def last_line(suite: Path, *options: str, **env: str) -> tuple[int, str]:
 def test_what_is_missing_is_counted(suite: Path, options: tuple[str, ...]) -> None:
     assert last_line(suite, "--deselect", "test_some.py::test_skipping", *options) == (
         0,
-        "passed 1; needs docker 1, needs registry 1: make test-all",
+        "passed 1; needs docker 1, needs registry 1, needs cluster 1: make test-all",
     )
 
 
 def test_what_is_required_fails(suite: Path) -> None:
     code, line = last_line(suite, "-k", "not skipping", BUILDER_TEST_REQUIRE="docker")
-    assert (code, line) == (1, "failed 1, passed 1; needs registry 1: make test-all")
+    assert (code, line) == (1, "failed 1, passed 1; needs registry 1, needs cluster 1: make test-all")
 
 
 def test_nothing_is_skipped_where_all_is_required(suite: Path) -> None:
@@ -65,3 +69,19 @@ def test_a_server_that_no_longer_listens_is_not_there(suite: Path) -> None:
         f"export BUILDER_TEST_DOCKER_HOST=unix://{suite}/gone.sock\nexport BUILDER_TEST_REGISTRY=127.0.0.1:1\n"
     )
     assert last_line(suite, "-k", "marked or fixture")[1] == "passed 0; needs docker 1, needs registry 1: make test-all"
+
+
+KUBECONFIG = """
+clusters: [{{name: other, cluster: {{server: "https://127.0.0.1:1"}}}}, {{name: here, cluster: {{server: "https://127.0.0.1:{port}"}}}}]
+contexts: [{{name: a, context: {{cluster: other}}}}, {{name: b, context: {{cluster: here}}}}]
+current-context: b
+"""
+
+
+def test_a_cluster_is_there_when_its_api_server_listens(suite: Path) -> None:
+    config = suite / "config.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        config.write_text(KUBECONFIG.format(port=server.getsockname()[1]))
+        assert last_line(suite, "-k", "cluster", BUILDER_TEST_CLUSTER=str(config))[1] == "passed 1"
+    for gone in (config, suite / "none.yaml"):
+        assert last_line(suite, "-k", "cluster", BUILDER_TEST_CLUSTER=str(gone))[1] == "passed 0; needs cluster 1: make test-all"
