@@ -140,11 +140,14 @@ def test_down_leaves_nothing_of_a_cluster(kubectl: str, own_home: Path, kernel_p
     own = {"BUILDER_SERVICES_HOME": str(own_home), "BUILDER_SERVICES_PORT": str(port), "BUILDER_SERVICES_NETWORK": "255"}
     cluster = Cluster(kubectl, own_home / "run/cluster/admin.kubeconfig")
     share_tools(own_home)
+    others = loopbacks()
     try:
         output(str(SERVICES / "up"), "s3", "cluster", **own)
         cluster.output("run", "sleeping", f"--image=127.0.0.1:{port}/services/pause:made")
         cluster.output("wait", "--for=condition=Ready", "pod/sleeping", "--timeout=60s")
         assert bridge.exists() and kept_outside(own_home) and cgroups_of(own_home)
+        of_pod = [name for name in loopbacks() - others if name.split("-")[2] in str(kept_outside(own_home))]
+        assert of_pod
         assert Path("/proc/sys/kernel/panic").read_text().strip() != str(kernel_panic)
     finally:
         output(str(SERVICES / "down"), **own)
@@ -152,6 +155,7 @@ def test_down_leaves_nothing_of_a_cluster(kubectl: str, own_home: Path, kernel_p
     assert not mounts_below(own_home)
     assert not cgroups_of(own_home)
     assert not kept_outside(own_home)
+    assert not loopbacks() & set(of_pod)
     assert not bridge.exists()
     assert Path("/proc/sys/kernel/panic").read_text().strip() == str(kernel_panic)
 
@@ -199,6 +203,11 @@ def cgroup_name(home: Path) -> str:
 
 def cgroups_of(home: Path) -> list[Path]:
     return list(Path("/sys/fs/cgroup").glob(f"**/{cgroup_name(home)}"))
+
+
+def loopbacks() -> set[str]:
+    """What the network plugins note of pods' own loopback, `cni-loopback-ID-lo`, for every cluster here alike."""
+    return {path.name for path in Path("/var/lib/cni").glob("**/cni-loopback-*")}
 
 
 def kept_outside(home: Path) -> list[Path]:

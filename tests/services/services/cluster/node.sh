@@ -33,9 +33,18 @@ node_is_ready() { kube wait --for=condition=Ready "node/$NODE" --timeout=0; }
 forget_node() { # what these programs write to fixed places
     [ ! -s "$CLUSTER/sysctls" ] || PATH=$PATH:/sbin sysctl -q -p "$CLUSTER/sysctls"
     find /var/log/containers -lname "$RUN/*" -delete 2>/dev/null || true
-    rm -rf /var/lib/cni/cache/results/"$CGROUP"-* /var/lib/cni/results/"$CGROUP"-*
+    forget_addresses
     rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,kubelet_internal_checkpoint,DEPRECATION}
     rmdir /var/log/containers /var/lib/cni/{cache/results,cache,results,} /var/lib/kubelet/{device-plugins,} 2>/dev/null || true
+}
+
+forget_addresses() { # of pods that ended with the node: a file for the network of ours, and one that only has the pod's id
+    local file id
+    for file in /var/lib/cni/{cache/,}results/"$CGROUP"-*; do
+        [ -e "$file" ] || continue
+        id=${file##*/"$CGROUP"-}
+        rm -f "$file" "${file%/*}/cni-loopback-${id%-*}-lo"
+    done
 }
 
 make_cgroup() { # the pods' parent, where down finds what is left of them
