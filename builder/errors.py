@@ -96,4 +96,19 @@ class ProgramMissingError(BuilderError):
 
 
 class LaunchError(BuilderError):
-    """A command of the team could not be started, or did not end well."""
+    """A command of the team could not be started, or did not end well.
+
+    `end` is how it ended: `failed`, `exit:N`, `timeout`, `killed`, `memory` or `lost`.
+    """
+
+    def __init__(self, message: str, hint: str = "", end: str = "failed") -> None:
+        super().__init__(message, hint)
+        self.end = end
+
+
+class DeployError(BuilderError):
+    """A flow cannot be compiled or rendered, or the cluster did not do what was asked."""
+
+
+class ClusterError(BuilderError):
+    """A Kubernetes cluster did not answer, or did not do what was asked."""

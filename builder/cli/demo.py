@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli import output
-from builder.cli.run import number
+from builder.cli.following import number
 from builder.errors import LaunchError, UsageError
 
 if TYPE_CHECKING:

@@ -70,6 +70,22 @@ def read_checkpoint(objects: Objects, digest: str) -> Manifest:
     return Manifest.from_bytes(data, objects.url(key))
 
 
+def check(objects: Objects, digest: str) -> Frozen:
+    """Whether every file of a checkpoint is there with its size; their bytes are verified when they are handed out.
+
+    Raises DataError, IntegrityError naming the file that is missing.
+    """
+    manifest = read_checkpoint(objects, digest)
+    in_threads(lambda item: _check_there(objects, digest, item), list({item.sha256: item for item in manifest.files}.values()))
+    return Frozen(digest, len(manifest.files), manifest.size)
+
+
+def _check_there(objects: Objects, digest: str, item: Item) -> None:
+    key = blob_key(item.sha256)
+    if not any(found.key == key and found.size == item.size for found in objects.list(key)):
+        raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no whole {objects.url(key)}", "freeze it again")
+
+
 def materialise(objects: Objects, digest: str, target: Path) -> None:
     """Writes the checkpoint to the directory `target`: verified, whole or not at all. One that is there already is only verified.
 

@@ -50,7 +50,8 @@ class Ledger:
 
     def write(self, run: str, step: str, record: Mapping[str, Any]) -> None:
         """Replaces what was known of the step. Raises DataError."""
-        text = json.dumps({"schema": SCHEMA, "run": run, "step": step, **record}, indent=1)
+        own = {"schema": SCHEMA, "run": run, "step": step}
+        text = json.dumps({**own, **record, **own}, indent=1)
         self._objects.put(_key(run, step), f"{text}\n".encode())
 
     def read(self, run: str) -> Records:

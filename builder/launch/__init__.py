@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from builder.launch.interface import Job, Launcher
+import time
 
-__all__ = ["Job", "Launcher", "finish"]
+from builder.launch.interface import Finished, Job, Launcher
+
+__all__ = ["Finished", "Job", "Launcher", "finish"]
+
+_LOOK_EVERY = 3600.0  # seconds
 
 
-def finish(launcher: Launcher, job: Job) -> int:
-    """Executes the job to its end and returns its exit code. Whatever interrupts the wait cancels the job."""
+def finish(launcher: Launcher, job: Job, limit: float | None = None) -> Finished:
+    """Executes the job to its end, at most `limit` seconds long. Whatever interrupts the wait, or the limit, cancels the job."""
     handle = launcher.submit(job)
+    deadline = time.monotonic() + limit if limit is not None else None
     try:
-        while (code := launcher.poll(handle, 3600)) is None:
-            pass
+        while (code := launcher.poll(handle, _patience(deadline))) is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                launcher.cancel(handle)
+                return Finished(-15, timed_out=True)
     except BaseException:
         launcher.cancel(handle)
         raise
-    return code
+    return Finished(code)
+
+
+def _patience(deadline: float | None) -> float:
+    return _LOOK_EVERY if deadline is None else min(_LOOK_EVERY, max(0.0, deadline - time.monotonic()))

@@ -6,25 +6,38 @@ the tool was started. What the commit's image would set is set here too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from builder import process
 from builder.errors import LaunchError
 from builder.launch.interface import Job
 
-_OURS = ("METAFLOW_", "BUILDER_", "PYTHON", "MFLOG_")
+OURS = ("METAFLOW_", "BUILDER_", "PYTHON", "MFLOG_", "ARGO_")
+"""What variables begin with that are this tool's, Metaflow's or Argo's: a command gets none of them but from its image."""
+
 _PYTHONS = ("python", "python3")
+_LAST_WORDS = 5.0  # seconds; a process that the command left behind may hold its output open for ever
+_CHUNK = 1 << 16
 
 
 class Here:
-    """Child processes of this one. They stay in its process group, so that whoever started it can end them with it."""
+    """Child processes of this one. They stay in its process group, so that whoever started it can end them with it.
 
-    def __init__(self, inherited: Mapping[str, str]) -> None:
+    `echo`: what they write goes to this process's stdout, too.
+    """
+
+    def __init__(self, inherited: Mapping[str, str], *, echo: bool = False) -> None:
         self._inherited = inherited
+        self._echo = echo
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._copying: dict[str, threading.Thread] = {}
 
     def submit(self, job: Job) -> str:
         job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -34,18 +47,24 @@ class Here:
                 cwd=job.workdir,
                 env=environment(job, self._inherited),
                 stdin=subprocess.DEVNULL,
-                stdout=log.fileno(),
-                stderr=log.fileno(),
+                stdout=subprocess.PIPE if self._echo else log.fileno(),
+                stderr=subprocess.STDOUT if self._echo else log.fileno(),
             )
         handle = str(child.pid)
         self._running[handle] = child
+        if self._echo:
+            self._copying[handle] = threading.Thread(target=_copy, args=(child.stdout, job.log), daemon=True)
+            self._copying[handle].start()
         return handle
 
     def poll(self, handle: str, seconds: float) -> int | None:
         try:
-            return self._running[handle].wait(timeout=seconds)
+            code = self._running[handle].wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return None
+        if handle in self._copying:
+            self._copying[handle].join(_LAST_WORDS)
+        return code
 
     def cancel(self, handle: str) -> None:
         child = self._running[handle]
@@ -55,6 +74,16 @@ class Here:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _copy(source: IO[bytes], log: Path) -> None:
+    """Bytes as they come, into the log and to stdout. A stdout that is gone ends neither the log nor the command."""
+    with source, log.open("ab", buffering=0) as file:
+        while chunk := source.read1(_CHUNK):  # type: ignore[attr-defined]  # a pipe of subprocess is buffered
+            file.write(chunk)
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.flush()
 
 
 def executable(job: Job) -> tuple[str, ...]:
@@ -67,7 +96,7 @@ def executable(job: Job) -> tuple[str, ...]:
 
 def environment(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """What the command finds: the machine's own variables, then the image's, then the contract's."""
-    kept = {name: value for name, value in inherited.items() if not name.startswith(_OURS)}
+    kept = {name: value for name, value in inherited.items() if not name.startswith(OURS) and name not in job.hidden}
     kept = {**kept, "PYTHONUNBUFFERED": "1", **job.env}  # a log that is followed shows lines as they are written
     path = kept.get("PATH", os.defpath)
     kept["PATH"] = f"{Path(job.python).parent}{os.pathsep}{path}" if job.python else path

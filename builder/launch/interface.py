@@ -13,7 +13,7 @@ class Job:
     """A command of the team's, to be executed in the commit's tree.
 
     `workdir` is the tree's root and the working directory; `variables` are those of the contract (BUILDER_METRICS ...);
-    `log` is the file that gets what the command writes, stdout and stderr as they come.
+    `log` is the file that gets what the command writes, stdout and stderr as they come; `hidden` names variables that are not its business.
     """
 
     name: str
@@ -24,6 +24,15 @@ class Job:
     python: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a job ended: its exit code, -N when it died by signal N; `timed_out` when its time was up."""
+
+    code: int
+    timed_out: bool = False
 
 
 class Launcher(Protocol):

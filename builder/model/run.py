@@ -1,4 +1,4 @@
-"""A run: what it is asked to do, where, and what came of it."""
+"""What comes of a run."""
 
 from __future__ import annotations
 
@@ -6,48 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the steps of a run find the commit's tree, and where they write. All paths are absolute.
-
-    `workdir` holds the commit's tree; `pythonpath` and `env` are what [image] gives every command; `python` is the
-    interpreter that `python` means in a command, or empty for the one on PATH; `output` is the run's own directory;
-    `data` the data root, an absolute directory.
-    """
-
-    workdir: str
-    output: str
-    data: str
-    pythonpath: tuple[str, ...] = ()
-    python: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """All that the steps of a built-in flow need to know. `config` is relative to the commit's root; overrides are `key=value`."""
-
-    run: str
-    flow: str
-    commit: str
-    reference: str
-    command: tuple[str, ...]
-    evals: Mapping[str, tuple[str, ...]]
-    place: Place
-    config: str = ""
-    overrides: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Request:
-        place = {**raw["place"], "pythonpath": tuple(raw["place"]["pythonpath"])}
-        lists = {"command": tuple(raw["command"]), "overrides": tuple(raw["overrides"])}
-        evals = {action: tuple(command) for action, command in raw["evals"].items()}
-        return cls(**{**raw, **lists, "evals": evals, "place": Place(**place)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +19,14 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What fine-tuning left: its checkpoint's directory and the losses in order (none when it reported none)."""
+    """What fine-tuning left: its checkpoint's digest (`sha256:<hex>`, in the data root), the losses in order (none when it reported
+    none), and the checkpoint's size in bytes.
+    """
 
     checkpoint: str
     losses: tuple[Metric, ...]
     seconds: float
+    size: int = 0
 
     @property
     def loss(self) -> float | None:
@@ -75,16 +36,20 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The score of one action type."""
+    """The score of one action type; None is a hole, and `error` says why."""
 
     action: str
-    score: float
+    score: float | None
     seconds: float
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `state` is succeeded or failed; `error` and `hint` are empty unless it failed."""
+    """How a run stands or ended. `state` is running, succeeded, failed, stopped or lost; `error` and `hint` are empty unless it failed.
+
+    `scores` has None where an evaluation is a hole, and `holes` says why; `baseline` is the last green run on the default branch.
+    """
 
     run: str
     flow: str
@@ -92,8 +57,12 @@ class RunResult:
     reference: str
     state: str
     config: str = ""
+    identity: str = ""
+    checkpoint: str = ""
     loss: float | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    holes: Mapping[str, str] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""

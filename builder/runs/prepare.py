@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
-from builder.model.run import Place, Request
 from builder.model.tree import Commit
-from builder.own_folder import NAME, make_own_folder
-from builder.settings import FlowSettings, Settings
+from builder.settings import DataSettings, FlowSettings, LaunchSettings, Settings
+from builder.steps.order import STEPS
+from builder.steps.request import Origin, Place, Request
 
 EVALS = "evals"
 """The one key=value that is the flow's and not the configuration's: the action types to evaluate, with commas between."""
+
+PLACES = ("here", "slurm", "jobset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +38,6 @@ class Overrides:
         return cls(tuple(word for word in words if word.partition("=")[0] != EVALS), evals)
 
 
-@dataclass(frozen=True, slots=True)
-class Directories:
-    """Where this machine keeps runs: `.builder` beside the settings, and the data root."""
-
-    state: Path
-    data: Path
-
-    @classmethod
-    def of(cls, settings: Settings) -> Directories:
-        root = settings.data.root
-        if "://" in root:
-            raise BuilderError(
-                f"[data] root is {root}: runs on this machine write to a directory only", "set BUILDER_DATA_ROOT=.builder/data"
-            )
-        return cls(settings.root / NAME, settings.root / Path(root).expanduser())
-
-    def make(self) -> None:
-        make_own_folder(self.state)
-
-
 def choose_flow(name: str, settings: Settings) -> FlowSettings:
     """`[flow.NAME]`. Raises UsageError when there is none, SettingsError when it cannot run."""
     flow = settings.flow.get(name)
@@ -64,9 +46,7 @@ def choose_flow(name: str, settings: Settings) -> FlowSettings:
         known = f"flows here: {', '.join(sorted(settings.flow))}" if settings.flow else "`builder init` writes one"
         raise UsageError(f"there is no [flow.{name}] in the settings", f"did you mean {near[0]}?" if near else known)
     if flow.file:
-        raise SettingsError(
-            f"[flow.{name}] file: flows of your own cannot be run yet", 'use = "finetune" runs your commands in the built-in flow'
-        )
+        return flow
     if not flow.command:
         raise SettingsError(f"[flow.{name}] has no command", 'such as command = ["python", "-m", "train", "--config", "{config}"]')
     if not flow.evals:
@@ -84,13 +64,12 @@ def flow_file(name: str, flow: FlowSettings) -> Path:
         raise SettingsError(f"[flow.{name}] use: there is no built-in flow {flow.use or name!r}", 'built in: use = "finetune"') from None
 
 
-def chosen_evals(name: str, flow: FlowSettings, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The evaluations to run, all when none is wanted in particular. Raises UsageError for one that is not there."""
+def chosen_evals(name: str, flow: FlowSettings, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The action types to evaluate, sorted; all when none is wanted in particular. Raises UsageError for one that is not there."""
     for action in wanted:
         if action not in flow.evals:
             raise UsageError(f"{EVALS}={action}: [flow.{name}.evals] has no such action type", f"it has {', '.join(sorted(flow.evals))}")
-    chosen = {action: flow.evals[action] for action in wanted or flow.evals}
-    return {action: command for action, command in chosen.items() if isinstance(command, tuple)}
+    return tuple(sorted(set(wanted or flow.evals)))
 
 
 def run_name(flow: str, commit: Commit) -> str:
@@ -98,40 +77,71 @@ def run_name(flow: str, commit: Commit) -> str:
     return f"{flow}-{commit.sha[:7]}-{secrets.token_hex(3)}"
 
 
+def data_of(settings: Settings) -> DataSettings:
+    """The data root with an absolute path, or its URL."""
+    root = settings.data.root
+    return settings.data if "://" in root else replace(settings.data, root=str((settings.root / Path(root).expanduser()).absolute()))
+
+
+def placed(launch: Mapping[str, LaunchSettings], words: Sequence[str]) -> dict[str, LaunchSettings]:
+    """[launch] with what `--place STEP=WHERE` says. Raises UsageError on what is no step, or no place."""
+    found = dict(launch)
+    for word in words:
+        step, _, where = word.partition("=")
+        if step.partition("-")[0] not in STEPS or where not in PLACES:
+            raise UsageError(f"--place {word} is not STEP=WHERE", f"steps: {', '.join(STEPS)}; places: {', '.join(PLACES)}")
+        before = found.get(step) or found.get("default") or LaunchSettings()
+        found[step] = replace(before, on=where)  # type: ignore[arg-type]  # one of PLACES
+    return found
+
+
+def check_places(launch: Mapping[str, LaunchSettings]) -> None:
+    """Raises SettingsError when a step is to run where this version cannot take it."""
+    for step, settings in launch.items():
+        if settings.on != "here":
+            raise SettingsError(f"[launch.{step}] on = {settings.on!r} is not possible yet", 'on = "here" runs it in the step\'s own pod')
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A flow at a commit, with the settings that hold for it."""
+    """A flow at a commit, with the settings that hold for it, the configuration file that counts, and where it comes from."""
 
     flow: str
     commit: Commit
     settings: Settings
     overrides: Overrides
     config: str
-    python: str
+    python: str = ""
+    origin: Origin = field(default_factory=Origin)
 
 
-def make_request(wanted: Wanted, reference: str, directories: Directories) -> Request:
-    """Names the run and says where it will write. Nothing is written yet."""
+def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place) -> Request:
+    """What the steps are told. Nothing is written yet."""
     settings = wanted.settings
     flow = choose_flow(wanted.flow, settings)
-    run = run_name(wanted.flow, wanted.commit)
-    output = directories.state / "runs" / run
-    place = Place(
-        workdir=str(output / "code"),
-        output=str(output),
-        data=str(directories.data),
-        pythonpath=_below(settings.image.pythonpath, settings.image.workdir),
-        python=wanted.python,
-        env=dict(settings.image.env),
-    )
-    evals = chosen_evals(wanted.flow, flow, wanted.overrides.evals)
     return Request(
-        run, wanted.flow, wanted.commit.sha, reference, tuple(flow.command), evals, place, wanted.config, wanted.overrides.config
+        run=run,
+        flow=wanted.flow,
+        commit=wanted.commit.sha,
+        reference=reference,
+        settings=flow,
+        place=place,
+        data=data_of(settings),
+        evals=chosen_evals(wanted.flow, flow, wanted.overrides.evals),
+        config=wanted.config,
+        overrides=wanted.overrides.config,
+        subject=wanted.commit.subject,
+        on=on,
+        namespace=settings.deploy.namespace if on == "argo" else "",
+        origin=wanted.origin,
+        launch=settings.launch,
+        notify=settings.notify,
+        tracker=settings.tracker,
+        links=settings.links,
     )
 
 
-def _below(pythonpath: Sequence[str], workdir: str) -> tuple[str, ...]:
-    """Absolute entries inside the image's working directory are in the commit's tree; the others are not on this machine."""
-    inside = workdir.rstrip("/") + "/"
-    relative = (entry.removeprefix(inside) if entry.startswith(inside) else "." if entry == workdir else entry for entry in pythonpath)
-    return tuple(entry for entry in relative if not entry.startswith("/"))
+def release_request(request: Request) -> Request:
+    """What a template of the request's flow and commit holds: no run, and nothing that this one run was asked."""
+    settings = request.settings
+    return replace(request, run="", overrides=(), origin=Origin(), config=settings.config, evals=tuple(sorted(settings.evals)))

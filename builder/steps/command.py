@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -13,22 +12,30 @@ from pathlib import Path
 from builder.errors import LaunchError, ProgramMissingError
 from builder.launch import Job, finish
 from builder.launch.here import Here, environment, executable
-from builder.model.run import Metric, Request
-from builder.steps import contract
+from builder.model.run import Metric
+from builder.settings import seconds
+from builder.steps import contract, ends
+from builder.steps.publish import publish
+from builder.steps.request import Request
 
 LAST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A command that ended well: its metrics in order, and how long it took."""
+    """A command that ended well: its metrics in order, the log it wrote, and how long it took."""
 
     metrics: tuple[Metric, ...]
+    log: Path
     seconds: float
 
 
 def log_path(request: Request, step: str) -> Path:
     return directory(request, step) / "log"
+
+
+def metrics_path(request: Request, step: str) -> Path:
+    return directory(request, step) / "metrics.jsonl"
 
 
 def directory(request: Request, step: str) -> Path:
@@ -39,31 +46,52 @@ def directory(request: Request, step: str) -> Path:
 def run_command(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str]) -> Ended:
     """Executes a command whose placeholders are filled from `values` (config, checkpoint, action).
 
-    Raises LaunchError with the exit code and the end of the log when it does not end well.
+    Its log and metrics go to the data root however it ends. Raises LaunchError, with how it ended and the end of the log, when
+    it does not end well.
     """
-    key = f"[flow.{request.flow}.evals] {values['action']}" if "action" in values else f"[flow.{request.flow}] command"
+    job = _job(request, step, command, values)
+    started, kills = time.monotonic(), ends.oom_kills()
+    limit = request.launching(step).timeout
+    try:
+        finished = finish(Here(os.environ, echo=request.place.echo), job, seconds(limit) if limit else None)
+    except ProgramMissingError as error:
+        raise _no_program(_key(request, values), job, error) from error
+    finally:
+        publish(request, step, {"log": job.log, "metrics.jsonl": metrics_path(request, step)})
+    took = time.monotonic() - started
+    if finished.code != 0:
+        end = ends.end_of(finished.code, timed_out=finished.timed_out, out_of_memory=ends.oom_kills() > kills)
+        raise _failed(request, job, ends.describe(finished.code, end, took), end)
+    return Ended(contract.read_metrics(metrics_path(request, step)), job.log, took)
+
+
+def outbox_path(request: Request, step: str) -> Path:
+    return directory(request, step) / "outbox.jsonl"
+
+
+def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str]) -> Job:
     output = directory(request, step) / "output"
     output.mkdir(parents=True, exist_ok=True)
-    metrics = directory(request, step) / "metrics.jsonl"
+    for file in (metrics_path(request, step), outbox_path(request, step)):
+        file.unlink(missing_ok=True)  # of the try before this one
     values = {**values, "output": str(output)}
-    job = Job(
+    files = {contract.METRICS: str(metrics_path(request, step)), contract.OUTBOX: str(outbox_path(request, step))}
+    return Job(
         name=step,
-        argv=contract.fill(command, values, key),
+        argv=contract.fill(command, values, _key(request, values)),
         workdir=Path(request.place.workdir),
         log=log_path(request, step),
         pythonpath=request.place.pythonpath,
         python=request.place.python,
         env=request.place.env,
-        variables={**_variables(request, values), contract.METRICS: str(metrics)},
+        variables={**_variables(request, values), **files},
+        hidden=(request.notify.webhook_env, request.notify.token_env),
     )
-    started = time.monotonic()
-    try:
-        code = finish(Here(os.environ), job)
-    except ProgramMissingError as error:
-        raise _no_program(key, job, error) from error
-    if code != 0:
-        raise _failed(request, job, code)
-    return Ended(contract.read_metrics(metrics), time.monotonic() - started)
+
+
+def _key(request: Request, values: Mapping[str, str]) -> str:
+    """Where the settings have the command."""
+    return f"[flow.{request.flow}.evals] {values['action']}" if "action" in values else f"[flow.{request.flow}] command"
 
 
 def _variables(request: Request, values: Mapping[str, str]) -> dict[str, str]:
@@ -77,11 +105,11 @@ def _no_program(key: str, job: Job, error: ProgramMissingError) -> LaunchError:
     return LaunchError(f"{key}: {error.message}", f"{program}, its first word, was looked for {place}")
 
 
-def _failed(request: Request, job: Job, code: int) -> LaunchError:
-    what = f"died by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+def _failed(request: Request, job: Job, what: str, end: str) -> LaunchError:
     tail = "\n".join(f"  {line}" for line in last_lines(job.log))
     message = f"{request.run}: step {job.name} failed: `{' '.join(job.argv)}` {what}"
-    return LaunchError(f"{message}; its last lines:\n{tail}" if tail else f"{message}; it wrote nothing", f"the whole log: {job.log}")
+    whole = f"the whole log: {job.log}" if not request.place.echo else f"the whole log: builder logs {request.run} {job.name}"
+    return LaunchError(f"{message}; its last lines:\n{tail}" if tail else f"{message}; it wrote nothing", whole, end)
 
 
 def last_lines(log: Path) -> list[str]:

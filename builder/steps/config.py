@@ -14,9 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builder.errors import SettingsError
+from builder.files import write_whole
 from builder.model.oci import canonical_json, sha256
-from builder.model.run import Request
-from builder.steps.record import recorded
+from builder.steps.perform import Facts, perform
+from builder.steps.publish import publish
+from builder.steps.request import Request, Task, identity
+from builder.steps.types import check_types
 
 _FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 
@@ -32,12 +35,16 @@ class Config:
 
 
 def load(
-    name: str, read: Callable[[str], bytes | None], overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    name: str,
+    read: Callable[[str], bytes | None],
+    overrides: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+    schema: Mapping[str, str] | None = None,
 ) -> Config:
     """Resolves the configuration file `name`, a path from the commit's root (empty: no file).
 
-    `read` gives a file of the commit, or None. Raises SettingsError naming file and key: no such file, not a mapping,
-    a key=value for a key that nothing defines, or of another type than the file's.
+    `read` gives a file of the commit, or None; `schema` maps dotted keys to the types they must have. Raises SettingsError naming file
+    and key: no such file, not a mapping, a key=value for a key that nothing defines, or of another type than the file's or the schema's.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -46,29 +53,45 @@ def load(
     try:
         merged = OmegaConf.merge(OmegaConf.create(dict(defaults or {})), OmegaConf.create(_parse(name, suffix, read)))
         for override in overrides:
-            _apply(merged, override, name)
+            _apply(merged, override, name, schema or {})
         _forbid_environment(merged, name)
         values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         key = f": {error.full_key}" if error.full_key else ""
         raise SettingsError(f"{name}{key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
+    check_types(_with_names(values), schema or {}, name or "the flow's defaults")
     return Config(values, _render(values, suffix), suffix, sha256(canonical_json(_with_names(values))))
 
 
-def resolve(raw: Mapping[str, Any]) -> Config:
-    """The step: resolves the run's configuration and writes it into the run's directory, for commands to read."""
-    request = Request.from_json(raw)
-    with recorded(request, "start") as record:
-        config = load(request.config, partial(read_file, Path(request.place.workdir)), request.overrides)
-        config_path(request, config).write_text(config.text, encoding="utf-8")
-        record.update(config=config.digest, values=dict(config.values))
+def resolve(task: Task) -> Config:
+    """The step: resolves the run's configuration, which is kept with the run."""
+    return perform(task, "start", Config, lambda facts: _resolve(task.request, facts))
+
+
+def _resolve(request: Request, facts: Facts) -> Config:
+    settings = request.settings
+    read = partial(read_file, Path(request.place.workdir))
+    config = load(request.config, read, request.overrides, settings.defaults, settings.schema)
+    publish(request, "", {f"config{config.suffix}": config_file(request, config)})
+    facts.update(about(request), config=config.digest, values=_with_names(dict(config.values)), identity=identity(request, config.digest))
     return config
 
 
-def config_path(request: Request, config: Config) -> Path:
-    """The resolved configuration's file."""
-    return Path(request.place.output) / f"config{config.suffix}"
+def about(request: Request) -> Facts:
+    """What the ledger says of the run itself: a nightly has no starter that could write it down."""
+    import msgspec
+
+    names = ("flow", "reference", "subject", "on", "namespace", "overrides", "evals")
+    return {**{name: msgspec.to_builtins(getattr(request, name)) for name in names}, "origin": msgspec.to_builtins(request.origin)}
+
+
+def config_file(request: Request, config: Config) -> Path:
+    """The resolved configuration as a file of this step's machine, written when it is not there yet."""
+    path = Path(request.place.output) / f"config{config.suffix}"
+    if not path.exists():
+        write_whole(path, config.text.encode())
+    return path
 
 
 def read_file(root: Path, name: str) -> bytes | None:
@@ -118,7 +141,7 @@ def _yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def _apply(merged: Any, override: str, name: str) -> None:
+def _apply(merged: Any, override: str, name: str, schema: Mapping[str, str]) -> None:
     from omegaconf import OmegaConf
 
     source = name or "the flow's defaults"
@@ -126,7 +149,8 @@ def _apply(merged: Any, override: str, name: str) -> None:
     key, equals, text = override.partition("=")
     if not key or not equals:
         raise SettingsError(f"{override!r} is not key=value")
-    if OmegaConf.select(merged, key, throw_on_resolution_failure=False) is None and not _has(merged, key):
+    known = OmegaConf.select(merged, key, throw_on_resolution_failure=False) is not None or _has(merged, key) or key in schema
+    if not known:
         if not name and not merged:
             hint = 'name one: config = "FILE" in the flow\'s table, [flow.NAME], or --config FILE'
             raise SettingsError(f"{override}: the flow has no configuration file whose {key} it could change", hint)

@@ -15,6 +15,7 @@ from builder.errors import LaunchError, SettingsError
 from builder.model.run import Metric
 
 METRICS, CHECKPOINT, CONFIG, OUTPUT = "BUILDER_METRICS", "BUILDER_CHECKPOINT", "BUILDER_CONFIG", "BUILDER_OUTPUT"
+OUTBOX = "BUILDER_OUTBOX"
 COMMIT, RUN, ACTION = "BUILDER_COMMIT", "BUILDER_RUN", "BUILDER_ACTION"
 LOSS, SCORE = "loss", "score"
 

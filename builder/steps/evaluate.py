@@ -1,33 +1,53 @@
-"""The step that runs the repository's own evaluation of one action type."""
+"""The step that evaluates one action type: with the repository's own command, or by asking somebody else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
+from builder.data.checkpoints import materialise
 from builder.errors import LaunchError
-from builder.model.run import Evaluation, Request, Training
-from builder.steps import contract
-from builder.steps.command import log_path, run_command
-from builder.steps.config import Config, config_path
-from builder.steps.record import recorded
+from builder.model.run import Evaluation
+from builder.settings import ExternalSettings
+from builder.steps.command import directory, log_path, run_command
+from builder.steps.config import Config, config_file
+from builder.steps.perform import Facts, Failure, perform, rule_for
+from builder.steps.request import Request, Task
+from builder.steps.root import objects_of
+from builder.steps.scores import find_score
 
 
-def action_types(raw: Mapping[str, Any]) -> list[str]:
-    """What the flow fans out over."""
-    return sorted(Request.from_json(raw).evals)
+def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
+    """Raises LaunchError when the command fails or reports no score, and the settings do not say to go on."""
+    request, step = task.request, f"evaluate-{action}"
+    command = request.settings.evals[action]
+    fallback = rule_for(request.settings, step).fallback
+
+    def work(facts: Facts) -> Evaluation:
+        if isinstance(command, ExternalSettings):
+            raise LaunchError(f"{request.run}: step {step}: nobody can be asked yet")
+        return _evaluate(request, step, action, command, config, checkpoint, facts)
+
+    def instead(failure: Failure) -> Evaluation:
+        return Evaluation(action, fallback, 0.0, failure.error)
+
+    return perform(task, step, Evaluation, work, instead, log=log_path(request, step))
 
 
-def run(raw: Mapping[str, Any], config: Config, training: Training, action: str) -> Evaluation:
-    """Raises LaunchError when the command fails or reports no score."""
-    request = Request.from_json(raw)
-    step = f"evaluate-{action}"
-    with recorded(request, step, log_path(request, step)) as record:
-        values = {"config": str(config_path(request, config)), "checkpoint": training.checkpoint, "action": action}
-        ended = run_command(request, step, request.evals[action], values)
-        scores = [metric.value for metric in ended.metrics if metric.name == contract.SCORE]
-        if not scores:
-            hint = f'append {{"step": 1, "name": "{contract.SCORE}", "value": 0.5}} to the file that ${contract.METRICS} names'
-            raise LaunchError(f"{request.run}: step {step} ended well but reported no score", hint)
-        record.update(score=scores[-1], seconds=round(ended.seconds, 3))
-    return Evaluation(action, scores[-1], ended.seconds)
+def _evaluate(
+    request: Request, step: str, action: str, command: tuple[str, ...], config: Config, checkpoint: str, facts: Facts
+) -> Evaluation:
+    values = {"config": str(config_file(request, config)), "checkpoint": str(_fetched(request, step, checkpoint)), "action": action}
+    ended = run_command(request, step, command, values)
+    where = f"{request.run}: step {step}"
+    score = find_score(ended, request.settings.scores.get(action), Path(request.place.workdir), where)
+    facts.update(score=score, seconds=round(ended.seconds, 3))
+    return Evaluation(action, score, ended.seconds)
+
+
+def _fetched(request: Request, step: str, checkpoint: str) -> Path:
+    """The checkpoint's files, checked against its digest: a copy of this evaluation's own."""
+    if not checkpoint:
+        raise LaunchError(f"{request.run}: step {step} has no checkpoint to evaluate")
+    target = directory(request, step) / "checkpoint"
+    materialise(objects_of(request), checkpoint, target)
+    return target

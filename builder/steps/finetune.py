@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from builder.data.checkpoints import freeze
 from builder.errors import LaunchError
-from builder.model.run import Request, Training
+from builder.model.run import Training
 from builder.steps import contract
 from builder.steps.command import log_path, run_command
-from builder.steps.config import Config, config_path
-from builder.steps.record import recorded
+from builder.steps.config import Config, config_file
+from builder.steps.perform import Facts, perform
+from builder.steps.request import Request, Task
+from builder.steps.root import objects_of
 
 STEP = "finetune"
 
 
-def run(raw: Mapping[str, Any], config: Config) -> Training:
-    """Raises LaunchError when the command fails or leaves no checkpoint."""
-    request = Request.from_json(raw)
-    with recorded(request, STEP, log_path(request, STEP)) as record:
-        checkpoint = Path(request.place.output) / "checkpoint"
-        checkpoint.mkdir(parents=True, exist_ok=True)
-        values = {"config": str(config_path(request, config)), "checkpoint": str(checkpoint)}
-        ended = run_command(request, STEP, request.command, values)
-        if not any(checkpoint.iterdir()):
-            hint = f"write it into the directory that ${contract.CHECKPOINT} names ({{checkpoint}} in the command)"
-            raise LaunchError(f"{request.run}: step {STEP} ended well but left no checkpoint", hint)
-        losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)
-        training = Training(str(checkpoint), losses, ended.seconds)
-        record.update(loss=training.loss, seconds=round(ended.seconds, 3))
+def run(task: Task, config: Config) -> Training:
+    """The checkpoint is in the data root when it returns. Raises LaunchError when the command fails or leaves no checkpoint."""
+    return perform(task, STEP, Training, lambda facts: _train(task.request, config, facts), log=log_path(task.request, STEP))
+
+
+def _train(request: Request, config: Config, facts: Facts) -> Training:
+    directory = Path(request.place.output) / "checkpoint"
+    directory.mkdir(parents=True, exist_ok=True)
+    values = {"config": str(config_file(request, config)), "checkpoint": str(directory)}
+    ended = run_command(request, STEP, request.settings.command, values)
+    frozen = freeze(objects_of(request), _checkpoint(request, directory))
+    losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)
+    training = Training(frozen.digest, losses, ended.seconds, frozen.size)
+    facts.update(loss=training.loss, seconds=round(ended.seconds, 3), checkpoint=frozen.digest)
     return training
+
+
+def _checkpoint(request: Request, directory: Path) -> Path:
+    """The directory that the command wrote: the contract's, else the newest that the settings' pattern finds."""
+    pattern = request.settings.checkpoint
+    if any(directory.iterdir()) or not pattern:
+        return _filled(request, directory)
+    found = [path for path in Path(request.place.workdir).glob(pattern) if path.is_dir()]
+    if not found:
+        raise LaunchError(
+            f"{request.run}: step {STEP} ended well, but no directory matches {pattern}", f"correct [flow.{request.flow}] checkpoint"
+        )
+    return _filled(request, max(found, key=lambda path: path.stat().st_mtime))
+
+
+def _filled(request: Request, directory: Path) -> Path:
+    if not any(directory.iterdir()):
+        hint = f"write it where ${contract.CHECKPOINT} ({{checkpoint}} in the command) says, or say in the settings where it is"
+        raise LaunchError(f"{request.run}: step {STEP} ended well but left no checkpoint", hint)
+    return directory

@@ -1,34 +1,75 @@
-"""The last step: what came of the run, as report.json in its directory."""
+"""The last steps: what came of the run, as JSON and Markdown in the data root."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from builder.model.run import Evaluation, Request, RunResult, Training, finite
+from builder.data.ledger import now
+from builder.files import write_whole
+from builder.model.run import Evaluation, RunResult, Training, finite
+from builder.steps import green, markdown
 from builder.steps.config import Config
-from builder.steps.record import recorded
+from builder.steps.links import links_of
+from builder.steps.perform import Facts, perform
+from builder.steps.publish import publish, published
+from builder.steps.request import Request, Task, identity
+from builder.steps.root import ledger_of, objects_of
 
 FILE, SCHEMA = "report.json", 1
 
 
-def run(raw: Mapping[str, Any], config: Config, training: Training, evaluations: Iterable[Evaluation]) -> RunResult:
-    request = Request.from_json(raw)
-    with recorded(request, "end"):
-        result = RunResult(
-            run=request.run,
-            flow=request.flow,
-            commit=request.commit,
-            reference=request.reference,
-            state="succeeded",
-            config=config.digest,
-            loss=training.loss,
-            scores={found.action: found.score for found in sorted(evaluations, key=lambda found: found.action)},
-            links={"checkpoint": training.checkpoint, "directory": request.place.output},
-        )
-        curve = [{"step": metric.step, "loss": finite(metric.value)} for metric in training.losses]
-        text = json.dumps({"schema": SCHEMA, **result.to_json(), "losses": curve}, indent=1)
-        (Path(request.place.output) / FILE).write_text(text + "\n", encoding="utf-8")
+def join(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
+    """In the order of the action types' names."""
+    return tuple(sorted(evaluations, key=lambda found: found.action))
+
+
+def run(task: Task, config: Config, training: Training, evaluations: Sequence[Evaluation]) -> RunResult:
+    return perform(task, "end", RunResult, lambda facts: _report(task.request, config, training, evaluations, facts))
+
+
+def _report(request: Request, config: Config, training: Training, evaluations: Sequence[Evaluation], facts: Facts) -> RunResult:
+    baseline = green.last(objects_of(request), request.flow, before=request.run)
+    result = RunResult(
+        run=request.run,
+        flow=request.flow,
+        commit=request.commit,
+        reference=request.reference,
+        state="succeeded",
+        config=config.digest,
+        identity=identity(request, config.digest),
+        checkpoint=training.checkpoint,
+        loss=training.loss,
+        scores={found.action: found.score for found in evaluations},
+        holes={found.action: found.error for found in evaluations if found.error},
+        baseline={} if baseline is None else {name: baseline[name] for name in ("run", "commit", "scores", "loss")},
+        links={**_directory(request), **links_of(request), "report": objects_of(request).url(published(request.run, "", "report.md"))},
+        seconds=_since_start(request),
+    )
+    facts.update(loss=finite(result.loss), scores=result.to_json()["scores"], holes=dict(result.holes), config=config.digest)
+    _write(request, result, training)
+    green.remember(objects_of(request), request, result)
     return result
+
+
+def _directory(request: Request) -> dict[str, str]:
+    """A pod's own directory is gone with it."""
+    return {} if request.on == "argo" else {"directory": request.place.output}
+
+
+def _write(request: Request, result: RunResult, training: Training) -> None:
+    curve = [{"step": metric.step, "loss": finite(metric.value)} for metric in training.losses]
+    document = json.dumps({"schema": SCHEMA, **result.to_json(), "losses": curve}, indent=1)
+    output = Path(request.place.output)
+    write_whole(output / FILE, f"{document}\n".encode())
+    write_whole(output / "report.md", markdown.render(request, result).encode())
+    publish(request, "", {FILE: output / FILE, "report.md": output / "report.md"})
+
+
+def _since_start(request: Request) -> float:
+    started = ledger_of(request).read(request.run).get("start", {}).get("started", now())
+    began = datetime.strptime(started, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    return round(max(0.0, time.time() - began.timestamp()), 3)

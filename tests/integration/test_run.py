@@ -15,7 +15,8 @@ import pytest
 
 from builder.cli.frame import run as builder
 from builder.cli.making import making
-from builder.cli.run import Target, _commit_before, prepare
+from builder.cli.run import _commit_before
+from builder.cli.starting import Asked, Target, prepare
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger
 from builder.runs.prepare import Overrides
@@ -116,12 +117,12 @@ def test_a_commit_runs_whatever_its_packages_are_called(
     assert seen["environ"]["PYTHONPATH"] == f"{code}:{code}/src"
     assert seen["environ"]["SEED"] == "7"
     ours = {name for name in seen["environ"] if name.startswith(("METAFLOW_", "BUILDER_"))}
-    assert ours == {f"BUILDER_{name}" for name in ("METRICS", "CHECKPOINT", "CONFIG", "OUTPUT", "COMMIT", "RUN")}
+    assert ours == {f"BUILDER_{name}" for name in ("METRICS", "CHECKPOINT", "CONFIG", "OUTPUT", "COMMIT", "RUN", "OUTBOX")}
     assert seen["config"] == "lr: 0.5\n"
     assert seen["files"] == sorted(set(git(repository, "ls-files").splitlines()) - {"notes/todo"})
 
     records = Ledger(DirectoryObjects(repository / ".builder/data")).read(result["run"])
-    assert sorted(records) == ["end", "evaluate-click", "finetune", "run", "start"]
+    assert sorted(records) == ["end", "evaluate-click", "finetune", "freeze", "run", "start"]
     assert {record["state"] for record in records.values()} == {"succeeded"}
     assert (records["run"]["commit"], records["run"]["subject"], records["run"]["scores"]) == (head, "First", {"click": 0.25})
     assert ".builder" not in git(repository, "status", "--porcelain")
@@ -166,6 +167,9 @@ def test_a_run_that_is_ended_leaves_no_process(repository: Path) -> None:
     _, stderr = child.communicate(timeout=60)
     assert child.returncode == 130, stderr
     assert "error: interrupted" in stderr
+    deadline = time.monotonic() + 5  # a process that was killed takes its time to die on a busy machine
+    while alive(int(marks[0].read_text())) and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert not alive(int(marks[0].read_text()))
     run = marks[0].parent.parent.name
     assert Ledger(DirectoryObjects(repository / ".builder/data")).read(run)["run"]["state"] == "stopped"
@@ -198,7 +202,7 @@ def test_a_dry_run_shows_where_each_value_comes_from_and_writes_nothing(reposito
 def test_the_commit_before_is_named_only_where_the_flow_could_run(repository: Path) -> None:
     def before() -> str:
         with making(repository) as maker:
-            found = _commit_before(maker, prepare(maker, Target("finetune", "HEAD"), Overrides(), "").wanted)
+            found = _commit_before(maker, prepare(maker, Asked(Target("finetune", "HEAD"), Overrides())).wanted)
         return found.subject if found else ""
 
     assert before() == "", "the first commit has none before it"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from builder.cli import output
-from builder.cli.run import _Steps
+from builder.cli.following import Steps
 
 RUNNING = {"state": "running", "log": "/runs/one/finetune/log"}
 LINE = "  finetune is running; to follow it: tail -f /runs/one/finetune/log\n"
@@ -15,7 +15,7 @@ LINE = "  finetune is running; to follow it: tail -f /runs/one/finetune/log\n"
 
 def test_on_a_terminal_a_step_says_at_once_how_to_follow_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "is_terminal", lambda _: True)
-    steps = _Steps()
+    steps = Steps("one", here=True)
     for _ in range(3):
         steps("finetune", RUNNING)
     steps("start", {"state": "running"})
@@ -25,7 +25,7 @@ def test_on_a_terminal_a_step_says_at_once_how_to_follow_it(capsys: pytest.Captu
 def test_elsewhere_after_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    steps = _Steps()
+    steps = Steps("one", here=True)
     for now in (0.0, 9.9):  # noqa: B007 - the clock reads it
         steps("finetune", RUNNING)
     assert capsys.readouterr().err == ""

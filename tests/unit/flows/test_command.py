@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from builder.errors import LaunchError
-from builder.model.run import Place, Request
 from builder.steps.command import run_command
+from builder.steps.request import Place
+from tests.fixtures.requests import request_in
 
 
 @pytest.mark.parametrize(
@@ -20,15 +21,8 @@ from builder.steps.command import run_command
     ],
 )
 def test_a_program_that_is_not_there(tmp_path: Path, values: dict[str, str], program: str, key: str, place: str) -> None:
-    here = Place(
-        workdir=str(tmp_path),
-        output=str(tmp_path / "out"),
-        data=str(tmp_path / "data"),
-        pythonpath=(),
-        python="/some/bin/python",
-        env={},
-    )
-    request = Request("mine-1", "mine", "a" * 40, "r@sha256:0", (program,), {}, here, "", ())
+    here = Place(workdir=str(tmp_path), output=str(tmp_path / "out"), python="/some/bin/python")
+    request = request_in(tmp_path, run="mine-1", flow="mine", place=here)
     with pytest.raises(LaunchError) as caught:
         run_command(request, "finetune", (program,), values)
     assert caught.value.message.startswith(f"{key}{program} ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ProgramMissingError
-from builder.launch import Job, finish
+from builder.launch import Finished, Job, finish
 from builder.launch.here import Here, environment, executable
 
 INHERITED = {
@@ -66,7 +66,7 @@ def test_the_command_runs_in_the_tree_and_writes_its_log(tmp_path: Path) -> None
         "import json, os, sys; print(json.dumps([os.getcwd(), sys.path, sorted(os.environ)])); print('bad', file=sys.stderr); sys.exit(3)"
     )
     asked = job(tmp_path, "python", "-c", code, pythonpath=(".",), python=sys.executable)
-    assert finish(Here(INHERITED), asked) == 3
+    assert finish(Here(INHERITED), asked) == Finished(3)
     first, second = asked.log.read_text().splitlines()
     cwd, path, names = json.loads(first)
     assert (cwd, second) == (str(tmp_path), "bad")
@@ -75,7 +75,7 @@ def test_the_command_runs_in_the_tree_and_writes_its_log(tmp_path: Path) -> None
 
 
 def test_a_signal_is_a_negative_code(tmp_path: Path) -> None:
-    assert finish(Here(INHERITED), job(tmp_path, "sh", "-c", "kill -9 $$")) == -9
+    assert finish(Here(INHERITED), job(tmp_path, "sh", "-c", "kill -9 $$")) == Finished(-9)
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.cli.run import Target
+from builder.cli.starting import Target
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger, LedgerError
 from builder.errors import BuilderError, DataError, SettingsError, UsageError
-from builder.model.run import Place, Request, RunResult
+from builder.model.run import RunResult
 from builder.model.tree import Commit
 from builder.runs.interpreter import choose_interpreter
 from builder.runs.local import metaflow_environment
-from builder.runs.prepare import Directories, Overrides, Wanted, choose_flow, chosen_evals, flow_file, make_request
-from builder.settings import DataSettings, FlowSettings, ImageSettings, Settings
-from builder.steps.record import recorded
+from builder.runs.places import Directories, in_the_image, on_this_machine
+from builder.runs.prepare import Overrides, Wanted, check_places, choose_flow, chosen_evals, flow_file, make_request, placed
+from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings
+from builder.steps.request import Request, identity
+from tests.fixtures.requests import request_in
 
 FLOW = FlowSettings(command=("python", "train.py"), evals={"click": ("c",), "type": ("t",)})
 COMMIT = Commit("a" * 40, "b" * 40, (), 0, "Ada", "First")
@@ -50,8 +53,8 @@ def test_evals_is_the_flows_and_the_rest_the_configurations() -> None:
 
 
 def test_choosing_evaluations() -> None:
-    assert chosen_evals("finetune", FLOW, ()) == {"click": ("c",), "type": ("t",)}
-    assert chosen_evals("finetune", FLOW, ("type",)) == {"type": ("t",)}
+    assert chosen_evals("finetune", FLOW, ()) == ("click", "type")
+    assert chosen_evals("finetune", FLOW, ("type", "type")) == ("type",)
     with pytest.raises(UsageError, match="evals=drag"):
         chosen_evals("finetune", FLOW, ("drag",))
 
@@ -62,7 +65,6 @@ def test_choosing_evaluations() -> None:
         (None, UsageError, r"there is no \[flow.finetune\]"),
         (replace(FLOW, command=()), SettingsError, "has no command"),
         (replace(FLOW, evals={}), SettingsError, "has no action type"),
-        (replace(FLOW, file="flows/x.py"), SettingsError, "cannot be run yet"),
     ],
 )
 def test_a_flow_that_cannot_run(flow: FlowSettings | None, error: type[BuilderError], message: str) -> None:
@@ -77,20 +79,50 @@ def test_the_built_in_flow_is_found_by_use_else_by_name() -> None:
         flow_file("nightly", FLOW)
 
 
-def test_a_request_survives_json(tmp_path: Path) -> None:
+def test_a_request_survives_its_way(tmp_path: Path) -> None:
     image = ImageSettings(pythonpath=(".", "/code/src", "/code", "/opt/lib"), env={"SEED": "1"})
-    settings = Settings(image=image, flow={"finetune": FLOW}, root=tmp_path)
-    wanted = Wanted("finetune", COMMIT, settings, Overrides(("lr=1",)), "c.yaml", "/usr/bin/python3")
-    request = make_request(wanted, "oci:x@sha256:1", Directories.of(settings))
+    evals = {**FLOW.evals, "partner": ExternalSettings(samples="s")}
+    settings = Settings(image=image, flow={"finetune": replace(FLOW, evals=evals)}, root=tmp_path, data=DataSettings("d"))
+    wanted = Wanted("finetune", COMMIT, settings, Overrides(("lr=$(touch x) `y`",)), "c.yaml", "/usr/bin/python3")
+    place = on_this_machine(Directories.of(settings), "run-1", image, wanted.python)
+    request = make_request(wanted, "local", "run-1", "oci:x@sha256:1", place)
     assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert Request.unpack(request.pack()) == request
+    assert re.fullmatch(r"[A-Za-z0-9_=-]+", request.pack()), "a shell reads it"
     assert request.place.pythonpath == (".", "src", ".")
-    assert request.run.startswith("finetune-aaaaaaa-")
+    assert request.data.root == str(tmp_path / "d")
+    assert request.evals == ("click", "partner", "type")
     assert not (tmp_path / ".builder").exists()
 
 
-def test_a_data_root_elsewhere_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(BuilderError, match="s3://bucket"):
-        Directories.of(Settings(data=DataSettings(root="s3://bucket/x"), root=tmp_path))
+def test_what_two_runs_have_in_common_is_their_identity(tmp_path: Path) -> None:
+    request = request_in(tmp_path, FLOW, evals=("click",))
+    same = replace(
+        request, run="run-2", overrides=("lr=1",), subject="x", reference=request.reference.replace("registry.test", "other.test")
+    )
+    assert identity(request, "sha256:1") == identity(same, "sha256:1")
+    assert identity(request, "sha256:1") != identity(request, "sha256:2")
+    assert identity(request, "sha256:1") != identity(replace(request, evals=("click", "type")), "sha256:1")
+    assert identity(request, "sha256:1") != identity(replace(request, settings=replace(FLOW, command=("x",))), "sha256:1")
+
+
+def test_steps_are_placed_for_once() -> None:
+    settings = {"finetune": LaunchSettings(timeout="1h"), "default": LaunchSettings(timeout="2h")}
+    assert placed(settings, ["evaluate=here"])["evaluate"] == LaunchSettings(timeout="2h")
+    with pytest.raises(UsageError, match="--place train=here is not STEP=WHERE"):
+        placed(settings, ["train=here"])
+    with pytest.raises(UsageError, match="--place finetune=moon"):
+        placed(settings, ["finetune=moon"])
+    with pytest.raises(SettingsError, match=r"\[launch.finetune\] on = 'slurm' is not possible yet"):
+        check_places(placed(settings, ["finetune=slurm"]))
+
+
+def test_in_the_image_the_python_of_the_team_waits(tmp_path: Path) -> None:
+    config = {"config": {"WorkingDir": "/code", "Env": ["PATH=/usr/bin", "PYTHONPATH=/code:/opt/x", "PYTHONIOENCODING=utf-8", "A=1"]}}
+    place = in_the_image(config, "/builder-work/run", echo=True)
+    assert (place.workdir, place.env) == ("/code", {"PYTHONPATH": "/code:/opt/x", "PYTHONIOENCODING": "utf-8"})
+    with pytest.raises(BuilderError, match="no working directory"):
+        in_the_image({"config": {}}, "/x", echo=True)
 
 
 def test_the_interpreter_is_the_settings_then_the_active_environments_then_the_tools(tmp_path: Path) -> None:
@@ -121,31 +153,6 @@ def test_json_has_no_nan() -> None:
     result = RunResult("r", "f", "c", "", "succeeded", loss=float("nan"), scores={"click": float("inf"), "type": 0.5})
     assert result.to_json()["loss"] is None
     assert result.to_json()["scores"] == {"click": None, "type": 0.5}
-
-
-def request_in(tmp_path: Path) -> Request:
-    return Request("run-1", "finetune", "a" * 40, "", (), {}, Place(str(tmp_path), str(tmp_path), str(tmp_path / "data")))
-
-
-def test_a_step_is_recorded_from_its_start_to_its_end(tmp_path: Path) -> None:
-    ledger = Ledger(DirectoryObjects(tmp_path / "data"))
-    with recorded(request_in(tmp_path), "finetune", tmp_path / "log") as record:
-        assert ledger.read("run-1")["finetune"]["state"] == "running"
-        record["loss"] = 0.5
-    found = ledger.read("run-1")["finetune"]
-    assert (found["schema"], found["run"], found["step"]) == (1, "run-1", "finetune")
-    assert (found["state"], found["loss"], found["log"]) == ("succeeded", 0.5, str(tmp_path / "log"))
-    assert [path.name for path in (tmp_path / "data/ledger/run-1").iterdir()] == ["finetune.json"]
-
-
-@pytest.mark.parametrize(
-    ("error", "message"), [(BuilderError("it broke", "mend it"), "it broke"), (ZeroDivisionError("x"), "ZeroDivisionError: x")]
-)
-def test_a_step_that_fails_is_recorded_and_its_error_goes_on(tmp_path: Path, error: Exception, message: str) -> None:
-    with pytest.raises(type(error)), recorded(request_in(tmp_path), "finetune"):
-        raise error
-    found = Ledger(DirectoryObjects(tmp_path / "data")).read("run-1")["finetune"]
-    assert (found["state"], found["error"]) == ("failed", message)
 
 
 def test_a_ledger_that_cannot_be_read_or_written(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""From a command line's words to a run that is started: what `run`, `retry`, `compare` and `demo` share."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from builder.cli.making import Maker
+    from builder.deploy.cluster import Cluster
+    from builder.model.image import BuiltImage
+    from builder.model.run import RunResult
+    from builder.model.tree import Commit
+    from builder.runs.interpreter import Interpreter
+    from builder.runs.prepare import Overrides, Wanted
+    from builder.runs.supervise import Tell
+    from builder.source.repository import Git
+    from builder.source.snapshot import Snapshot
+    from builder.steps.config import Config
+    from builder.steps.request import Origin, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A flow's name and a revision; None means the working tree as it is."""
+
+    flow: str
+    revision: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Split at the first `@`: `finetune@main@{yesterday}` is finetune at `main@{yesterday}`."""
+        flow, at, revision = text.partition("@")
+        if not flow or (at and not revision):
+            raise UsageError(f"{text!r} is not FLOW or FLOW@REVISION", "such as finetune@HEAD")
+        return cls(flow, revision if at else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What will run and where, its configuration, who chose the interpreter (on this machine), and how people call it."""
+
+    wanted: Wanted
+    on: str
+    config: Config
+    interpreter: Interpreter | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks for, word by word."""
+
+    target: Target
+    overrides: Overrides
+    on: str = ""
+    config: str = ""
+    include: Sequence[str] = ()
+    place: Sequence[str] = ()
+
+
+def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
+    """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
+    from builder.runs.prepare import Wanted, check_places, choose_flow, chosen_evals, flow_file, placed
+    from builder.source.snapshot import take_snapshot
+    from builder.steps.request import Origin
+
+    target, on = asked.target, asked.on or maker.settings.run.on
+    snapshot = take_snapshot(maker.git, asked.include) if target.revision is None else None
+    commit = snapshot.commit if snapshot else maker.git.resolve(target.revision or "HEAD")
+    settings = maker.settings_at(commit)
+    settings = replace(settings, launch=placed(settings.launch, asked.place))
+    check_places(settings.launch)
+    flow = choose_flow(target.flow, settings)
+    flow_file(target.flow, flow)
+    chosen_evals(target.flow, flow, asked.overrides.evals)
+    interpreter = _interpreter(maker, flow.python, target.flow) if on == "local" else None
+    origin = origin or Origin(who=who(), main=snapshot is None and on_default_branch(maker.git, commit))
+    python = interpreter.path if interpreter else ""
+    wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
+    return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, _label(target.flow, commit, snapshot))
+
+
+def _interpreter(maker: Maker, setting: str, flow: str) -> Interpreter:
+    from builder.runs.interpreter import choose_interpreter
+
+    return choose_interpreter(setting, flow, maker.settings.root, os.environ)
+
+
+def resolve_config(git: Git, wanted: Wanted) -> Config:
+    from builder.steps.config import load
+
+    flow = wanted.settings.flow[wanted.flow]
+    return load(wanted.config, lambda path: git.read_path(wanted.commit, path), wanted.overrides.config, flow.defaults, flow.schema)
+
+
+def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:
+    """`finetune@abc1234 (subject)`; of a changed tree `finetune@wip-abc1234 (main + 2 changed files)`."""
+    if snapshot is None or snapshot.commit == snapshot.head:
+        return f"{flow}@{commit.sha[:7]} ({commit.subject})"
+    return f"{flow}@wip-{commit.sha[:7]} ({snapshot.describe()})"
+
+
+def who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid {os.getuid()}"
+
+
+def on_default_branch(git: Git, commit: Commit) -> bool:
+    """Whether the commit is in the history of the remote's default branch, or of `main` or `master` where no remote says so."""
+    for name in ("refs/remotes/origin/HEAD", "refs/heads/main", "refs/heads/master"):
+        if git.run("rev-parse", "--verify", "--quiet", name, check=False).returncode == 0:
+            return git.run("merge-base", "--is-ancestor", commit.sha, name, check=False).returncode == 0
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request whose image is there; `image` is what it runs."""
+
+    prepared: Prepared
+    request: Request
+    image: BuiltImage
+
+
+def make_ready(maker: Maker, prepared: Prepared) -> Ready:
+    """Makes the image if it is missing, and says what the steps will be told."""
+    from builder.runs.places import Directories, on_this_machine
+    from builder.runs.prepare import make_request, run_name
+
+    wanted = prepared.wanted
+    image = maker.make(wanted.commit)
+    run = run_name(wanted.flow, wanted.commit)
+    if prepared.on == "local":
+        place = on_this_machine(Directories.of(maker.settings), run, wanted.settings.image, wanted.python)
+    else:
+        place = _image_place(maker, image, prepared.on, run)
+    return Ready(prepared, make_request(wanted, prepared.on, run, image.reference, place), image)
+
+
+def _image_place(maker: Maker, image: BuiltImage, on: str, run: str) -> Any:
+    from builder.runs.places import WORK, Directories, in_the_image
+
+    output = f"{WORK}/run" if on == "argo" else str(Directories.of(maker.settings).output(run))
+    return in_the_image(image_config(maker, image), output, echo=on == "argo")
+
+
+def image_config(maker: Maker, image: BuiltImage) -> dict[str, Any]:
+    """The image's configuration (OCI image-spec config.md), as the store has it."""
+    import json
+
+    config: dict[str, Any] = json.loads(b"".join(maker.store.open_blob(image.manifest.config.digest)))
+    return config
+
+
+def same_run(ready: Ready) -> RunResult | None:
+    """The newest run that did the very same and succeeded."""
+    from builder.runs.outcome import result_of
+    from builder.steps import green
+    from builder.steps.request import identity
+    from builder.steps.root import ledger_of, objects_of
+
+    found = green.same(objects_of(ready.request), identity(ready.request, ready.prepared.config.digest))
+    return result_of(found["run"], ledger_of(ready.request).read(found["run"])) if found else None
+
+
+def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
+    """Writes the commit's tree, and runs the flow on this machine to its end."""
+    from builder.runs.export import export
+    from builder.runs.local import run_here
+    from builder.runs.places import Directories
+    from builder.runs.prepare import choose_flow, flow_file
+
+    wanted = ready.prepared.wanted
+    directories = Directories.of(maker.settings)
+    directories.make()
+    export(maker.git, wanted.commit, wanted.settings.image, Path(ready.request.place.workdir))
+    flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
+    return run_here(ready.request, flow, directories.state / "metaflow", os.environ, tell)
+
+
+def template_of(ready: Ready) -> dict[str, Any]:
+    """The WorkflowTemplate of the request's flow at its commit. It holds no run, and nothing of this one's own words."""
+    from builder.cache import cache_root
+    from builder.deploy.compile import Source
+    from builder.deploy.release import Bench, make_template
+    from builder.runs.prepare import choose_flow, flow_file, release_request
+    from builder.steps.root import objects_of
+
+    wanted = ready.prepared.wanted
+    flow = choose_flow(wanted.flow, wanted.settings)
+    file = flow_file(wanted.flow, flow)
+    source = Source(file, tool_path(), f"[flow.{wanted.flow}]")
+    bench = Bench(objects_of(ready.request), cache_root(os.environ) / "flows", os.environ)
+    return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, source, bench)
+
+
+def tool_path() -> tuple[str, ...]:
+    """Where a process finds this tool and what it needs, whatever its working directory is."""
+    import sys
+
+    import builder
+
+    own = str(Path(builder.__file__).parent.parent)
+    return tuple(dict.fromkeys((own, *(entry for entry in sys.path if entry and "site-packages" in entry))))
+
+
+def submit_to_argo(ready: Ready, cluster: Cluster) -> list[Any]:
+    from builder.runs.argo import submit
+    from builder.settings import QueueSettings
+
+    queue = ready.prepared.wanted.settings.queue.get(ready.request.flow, QueueSettings())
+    return submit(cluster, ready.request, template_of(ready), queue)

@@ -1,0 +1,42 @@
+"""The port to a Kubernetes cluster: objects of one namespace as plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+Manifest = Mapping[str, Any]
+
+
+class Cluster(Protocol):
+    """One namespace of a cluster. A kind is Kubernetes' word in lower case and plural, such as `workflowtemplates`.
+
+    All raise ClusterError naming the object and the server; AuthError when the server does not let this account do it.
+    """
+
+    @property
+    def namespace(self) -> str: ...
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The object as the server has it; None when there is none."""
+
+    def create(self, manifest: Manifest) -> bool:
+        """Makes the object; False when one of that name is there, which stays as it is."""
+
+    def apply(self, manifest: Manifest) -> dict[str, Any]:
+        """Makes the object be as the manifest says, field by field; fields that it does not name stay. The object as it is now."""
+
+    def patch(self, kind: str, name: str, change: Manifest) -> dict[str, Any] | None:
+        """A JSON merge patch; None when there is no such object."""
+
+    def delete(self, kind: str, name: str) -> bool:
+        """False when there was none."""
+
+    def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """Every object of the kind that has the labels."""
+
+    def log(self, pod: str, container: str, *, follow: bool = False) -> Iterator[bytes]:
+        """What a container wrote, in pieces as they come; ends with the container when followed."""
+
+    def may(self, verb: str, kind: str) -> bool:
+        """Whether this account may do so in the namespace."""

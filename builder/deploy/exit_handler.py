@@ -1,0 +1,37 @@
+"""The template that Argo runs at the end of every workflow, however it ends: it writes the end into the ledger and tells people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from builder.deploy.isolate import isolated
+
+if TYPE_CHECKING:
+    from builder.deploy.render import Release
+
+EXIT = "builder-exit"
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def exit_template(release: Release) -> dict[str, Any]:
+    """What Argo knows of the end comes as variables."""
+    from builder.deploy.render import with_secret
+
+    values = {
+        "BUILDER_REQUEST": "{{workflow.parameters.request}}",
+        "BUILDER_RUN": "{{workflow.name}}",
+        "BUILDER_STATUS": "{{workflow.status}}",
+        "BUILDER_FAILURES": "{{workflow.failures}}",
+        "BUILDER_STARTED": "{{workflow.creationTimestamp}}",
+    }
+    endpoint = release.request.data.endpoint
+    container = {
+        "name": "main",
+        "image": release.request.reference,
+        "command": ["sh", "-c", "python -m builder.steps.exit || true"],  # a handler that fails would make a good run a failed one
+        "resources": _RESOURCES,
+        "env": [{"name": name, "value": value} for name, value in {**values, "AWS_ENDPOINT_URL_S3": endpoint}.items() if value],
+        "envFrom": [{"secretRef": {"name": name}} for name in release.deploy.secrets],
+    }
+    template = {"name": EXIT, "serviceAccountName": release.deploy.account, "container": container, "activeDeadlineSeconds": 600}
+    return with_secret(isolated(template, release.around), release.request.notify.secret)

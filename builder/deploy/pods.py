@@ -1,0 +1,51 @@
+"""What a step's pod asks for, and after which ends it is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from builder.settings import ErrorSettings, PodSettings, seconds
+
+POD_ENDS = frozenset({"killed", "lost", "memory"})
+"""Ends that the step itself cannot forgive, as its process is gone: only the cluster can make a new pod."""
+
+_GONE = (137, 143)  # killed by SIGKILL (out of memory, a node that drains) or SIGTERM: 128 + the signal
+
+
+def with_pod(template: Mapping[str, Any], pod: PodSettings) -> dict[str, Any]:
+    """A template whose container asks for what the settings say."""
+    amounts = {"cpu": pod.cpu, "memory": pod.memory, **({"ephemeral-storage": pod.disk} if pod.disk else {})}
+    limits = {"memory": pod.memory, **({pod.gpu_resource: str(pod.gpus)} if pod.gpus else {})}
+    container = {**template["container"], "resources": {"requests": amounts, "limits": limits}}
+    result = {**template, "container": container, "nodeSelector": dict(pod.node_selector)}
+    if pod.tolerations:
+        result["tolerations"] = [toleration(text) for text in pod.tolerations]
+    return _with_shared_memory(result, pod.shared_memory) if pod.shared_memory else result
+
+
+def _with_shared_memory(template: Mapping[str, Any], size: str) -> dict[str, Any]:
+    volume = {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+    container = template["container"]
+    mounts = [*container["volumeMounts"], {"name": volume["name"], "mountPath": "/dev/shm"}]  # noqa: S108 - a mount in a pod
+    return {**template, "container": {**container, "volumeMounts": mounts}, "volumes": [*template["volumes"], volume]}
+
+
+def toleration(text: str) -> dict[str, str]:
+    """`key`, `key=value`, `key=value:Effect`, `key:Effect`."""
+    rest, _, effect = text.partition(":")
+    key, equals, value = rest.partition("=")
+    found = {"key": key, "operator": "Equal" if equals else "Exists"}
+    return {**found, **({"value": value} if equals else {}), **({"effect": effect} if effect else {})}
+
+
+def retry_strategy(rule: ErrorSettings, *, goes_on: bool) -> dict[str, Any]:
+    """How often Argo makes a new pod. A step that the settings go on without gets one more: it is the one that goes on.
+
+    A pod whose step ended by itself with an error is not made again: the step has tried as often as it may.
+    """
+    wanted = POD_ENDS & set(rule.on) and rule.retry
+    limit = (rule.retry if wanted else 0) + goes_on
+    gone = " || ".join(f"lastRetry.exitCode == '{code}'" for code in _GONE)
+    strategy = {"limit": limit, "retryPolicy": "Always", "expression": f"lastRetry.status == 'Error' || {gone}"}
+    return {**strategy, "backoff": {"duration": f"{seconds(rule.backoff)}s", "factor": 2}}

@@ -1,0 +1,45 @@
+"""A commit's flow made ready for a cluster: its image by digest, its request, its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.data.interface import Objects
+from builder.deploy.compile import Source, Target, compile_flow
+from builder.deploy.isolate import for_built_in
+from builder.deploy.render import Release, render
+from builder.errors import SettingsError
+from builder.settings import QueueSettings, Settings
+from builder.steps.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What templates are made with: the data root, where compiled flows are kept, and the environment of the compiler."""
+
+    objects: Objects
+    cache: Path
+    environ: Mapping[str, str]
+
+
+def make_template(request: Request, date: int, settings: Settings, source: Source, bench: Bench) -> dict[str, Any]:
+    """The WorkflowTemplate of a built-in flow at a commit. Raises DeployError, SettingsError."""
+    compiled = compile_flow(source, target_of(settings), bench.objects, bench.cache, bench.environ)
+    return render(compiled, release_of(request, date, settings))
+
+
+def release_of(request: Request, date: int, settings: Settings) -> Release:
+    queue = settings.queue.get(request.flow, QueueSettings())
+    return Release(request, date, settings.deploy, queue, for_built_in(str(Path(request.place.output).parent)))
+
+
+def target_of(settings: Settings) -> Target:
+    """Raises SettingsError when pods could not reach the data root."""
+    root = settings.data.root
+    if not root.startswith("s3://"):
+        raise SettingsError(f"[data] root is {root}: pods cannot reach a directory of this machine", 'set root = "s3://bucket/prefix"')
+    deploy = settings.deploy
+    return Target(deploy.namespace, deploy.account, root, settings.data.endpoint, deploy.secrets, settings.metaflow.service)

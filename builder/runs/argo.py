@@ -1,0 +1,85 @@
+"""Starts a request on Argo, and follows it: the template is created or found, the run is a Workflow under the run's name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from builder.data.ledger import RUN, Ledger, now
+from builder.deploy.apply import Applied, ensure_queue, ensure_template, workflow
+from builder.deploy.cluster import Cluster
+from builder.errors import ClusterError
+from builder.model.run import RunResult
+from builder.runs.outcome import EXIT, result_of
+from builder.runs.supervise import Tell
+from builder.settings import QueueSettings
+from builder.steps.config import about
+from builder.steps.request import Request
+from builder.steps.root import ledger_of
+
+_LOOK_EVERY = 2.0  # seconds
+
+
+def submit(cluster: Cluster, request: Request, template: Mapping[str, Any], queue: QueueSettings) -> list[Applied]:
+    """Creates the Workflow, and whatever of its template and queue is missing; writes the run into the ledger first.
+
+    What was created and what was there already. Raises ClusterError, AuthError, DeployError; then the ledger says that it failed.
+    """
+    ledger, name = ledger_of(request), template["metadata"]["name"]
+    record = {**about(request), "commit": request.commit, "started": now(), "template": name, "namespace": cluster.namespace}
+    ledger.write(request.run, RUN, {**record, "state": "submitting"})
+    try:
+        made, fresh = ensure_template(cluster, template)
+        done = [made, *filter(None, [ensure_queue(cluster, request.flow, queue)])]
+        created = cluster.create(_workflow(request, template, fresh=fresh))
+    except BaseException as error:
+        ledger.write(
+            request.run, RUN, {**record, "state": "failed", "ended": now(), "error": str(error), "hint": getattr(error, "hint", "")}
+        )
+        raise
+    ledger.write(request.run, RUN, {**record, "state": "submitted"})
+    return [*done, Applied("run", request.run, "created" if created else "found")]
+
+
+def _workflow(request: Request, template: Mapping[str, Any], *, fresh: bool) -> dict[str, Any]:
+    annotations = {"builder/who": request.origin.who, "builder/subject": request.subject}
+    return workflow(template, request.run, request.pack(), annotations, fresh=fresh)
+
+
+def follow(cluster: Cluster, request: Request, tell: Tell, waiting: Callable[[str], None]) -> RunResult:
+    """Watches the run to its end: steps by the ledger, the rest by what Argo says. `waiting` is told for what it waits."""
+    ledger, began, said = ledger_of(request), time.monotonic(), ""
+    while True:
+        records = ledger.read(request.run)
+        for step, record in records.items():
+            if step not in (RUN, EXIT):
+                tell(step, record)
+        status = workflow_status(cluster, request.run)
+        message = str(status.get("message", ""))
+        if message != said:
+            said = message
+            waiting(message)
+        if status.get("phase") in ("Succeeded", "Failed", "Error"):
+            return replace(_ended(ledger, request.run, status), seconds=round(time.monotonic() - began, 3))
+        time.sleep(_LOOK_EVERY)
+
+
+def workflow_status(cluster: Cluster, run: str) -> dict[str, Any]:
+    """Raises ClusterError when the workflow is not there."""
+    found = cluster.get("workflows", run)
+    if found is None:
+        raise ClusterError(
+            f"workflow {run} is not in namespace {cluster.namespace}", "somebody deleted it; `builder show` has what it wrote"
+        )
+    status: dict[str, Any] = found.get("status") or {}
+    return status
+
+
+def _ended(ledger: Ledger, run: str, status: Mapping[str, Any]) -> RunResult:
+    """Argo says that it is over, and the exit handler has written why."""
+    result = result_of(run, ledger.read(run))
+    if status["phase"] == "Succeeded" or result.state in ("failed", "stopped"):
+        return result
+    return replace(result, state="failed", error=result.error or f"{run}: {status.get('message', 'Argo gives no reason')}")

@@ -1,0 +1,80 @@
+"""What came of a run, told from its records in the ledger alone: the same wherever it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from builder.data.ledger import RUN
+from builder.errors import LaunchError
+from builder.model.run import RunResult
+
+Records = Mapping[str, Mapping[str, Any]]
+"""Of one run, by step. `run` is written by who started it, `exit` by the handler that Argo runs at the end."""
+
+EXIT = "exit"
+_ENDED = ("succeeded", "failed", "stopped", "lost")
+
+
+def result_of(run: str, records: Records) -> RunResult:
+    """The result that the last step wrote; else how far the run has come. A run of which nothing is known has state `unknown`."""
+    import msgspec
+
+    facts = facts_of(records)
+    state = state_of(records)
+    if "result" in records.get("end", {}):
+        result = msgspec.convert(records["end"]["result"], RunResult)
+        return result if state == "succeeded" else _with_state(result, state)
+    scores = {record["result"]["action"]: record["result"]["score"] for step, record in records.items() if _evaluated(step, record)}
+    training = records.get("finetune", {}).get("result", {})
+    error = why(records) if state == "failed" else None
+    return RunResult(
+        run=run,
+        flow=facts.get("flow", ""),
+        commit=facts.get("commit", ""),
+        reference=facts.get("reference", ""),
+        state=state,
+        config=records.get("start", {}).get("config", ""),
+        identity=records.get("start", {}).get("identity", ""),
+        checkpoint=training.get("checkpoint", ""),
+        loss=records.get("finetune", {}).get("loss"),
+        scores=scores,
+        error=error.message if error else "",
+        hint=error.hint if error else "",
+    )
+
+
+def facts_of(records: Records) -> Mapping[str, Any]:
+    """What is known of the run as a whole. A nightly has no starter: there the first step says it."""
+    return {**records.get("start", {}), **records.get(RUN, {})}
+
+
+def state_of(records: Records) -> str:
+    """`starting`, `submitted`, `running`, or how it ended. What wrote down the end counts before what wrote down the start."""
+    for step in (EXIT, RUN):
+        if records.get(step, {}).get("state") in _ENDED:
+            return str(records[step]["state"])
+    if records.get("end", {}).get("state") == "succeeded":
+        return "succeeded"
+    steps = [record["state"] for step, record in records.items() if step not in (RUN, EXIT)]
+    return "running" if steps else str(records.get(RUN, {}).get("state", "unknown"))
+
+
+def why(records: Records) -> LaunchError | None:
+    """What the step that failed first wrote down."""
+    failed = [record for step, record in records.items() if step not in (RUN, EXIT) and record["state"] == "failed"]
+    failed += [record for record in (records.get(EXIT, {}), records.get(RUN, {})) if record.get("error") and not failed]
+    if not failed:
+        return None
+    first = min(failed, key=lambda record: str(record["ended"]))
+    return LaunchError(str(first["error"]), str(first.get("hint", "")), str(first.get("end", "failed")))
+
+
+def _evaluated(step: str, record: Mapping[str, Any]) -> bool:
+    return step.startswith("evaluate-") and "result" in record
+
+
+def _with_state(result: RunResult, state: str) -> RunResult:
+    from dataclasses import replace
+
+    return replace(result, state=state)

@@ -1,0 +1,79 @@
+"""What Argo starts at the end of a workflow, however it ended: `python -m builder.steps.exit`.
+
+What died before it could say why (out of memory, an image that cannot be pulled, a node that went away) is known to Argo alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from builder.data.ledger import now
+from builder.steps.request import Request, Task, task_of
+from builder.steps.root import ledger_of
+
+STEP = "exit"
+_STATES = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed"}
+
+
+def main(environ: Mapping[str, str]) -> None:
+    task = task_of(environ["BUILDER_REQUEST"], environ["BUILDER_RUN"], 0)
+    failures = parse_failures(environ.get("BUILDER_FAILURES", ""))
+    record = ending(task, environ["BUILDER_STATUS"], failures, environ["BUILDER_STARTED"])
+    ledger_of(task.request).write(task.request.run, STEP, record)
+
+
+def ending(task: Task, status: str, failures: Sequence[Mapping[str, Any]], started: str) -> dict[str, Any]:
+    """The record of the run's end. What a step wrote down of its failure is better than what Argo saw of it."""
+    request = task.request
+    state = _STATES.get(status, "failed")
+    record: dict[str, Any] = {"flow": request.flow, "commit": request.commit, "state": state, "started": started, "ended": now()}
+    if state == "succeeded":
+        return record
+    if any("shutdown" in str(failure.get("message", "")) or "terminated" in str(failure.get("message", "")) for failure in failures):
+        record["state"] = "stopped"
+    told = _told(request)
+    died = [failure for failure in failures if failure.get("type", "Pod") == "Pod" or failure.get("podName")] or list(failures)
+    error = told.get("error") or "; ".join(dict.fromkeys(explain(failure) for failure in died)) or f"Argo ended the workflow: {status}"
+    step = told.get("at") or next((str(failure["templateName"]) for failure in died if failure.get("templateName")), "")
+    return {**record, "error": error, "hint": told.get("hint", ""), "end": told.get("end") or end_of(died), "at": step}
+
+
+def _told(request: Request) -> Mapping[str, Any]:
+    """The record of the step that failed first, if one could write it."""
+    records = ledger_of(request).read(request.run)
+    failed = [record for step, record in records.items() if step not in (STEP, "run") and record["state"] == "failed"]
+    return min(failed, key=lambda record: str(record.get("ended")), default={})
+
+
+def explain(failure: Mapping[str, Any]) -> str:
+    """`evaluate(0:click): OOMKilled (exit code 137)`."""
+    return f"{failure.get('displayName', '?')}: {failure.get('message') or failure.get('phase', 'failed')}"
+
+
+def end_of(failures: Sequence[Mapping[str, Any]]) -> str:
+    said = " ".join(str(failure.get("message", "")) for failure in failures)
+    if "OOMKilled" in said:
+        return "memory"
+    return "timeout" if "deadline" in said else "lost" if "deleted" in said or "Pull" in said else "failed"
+
+
+def parse_failures(text: str) -> list[dict[str, Any]]:
+    """Argo's `workflow.failures`: a JSON list, inside a JSON string in some versions; where nothing failed it is left as it stands.
+
+    https://argo-workflows.readthedocs.io/en/release-3.7/variables/#exit-handler
+    """
+    if not text or text.startswith("{{"):
+        return []
+    try:
+        found = json.loads(text)
+        found = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        return [{"displayName": "workflow", "message": text[:500]}]
+    return [failure for failure in found or [] if isinstance(failure, dict)]
+
+
+if __name__ == "__main__":
+    main(os.environ)

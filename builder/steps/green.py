@@ -1,0 +1,46 @@
+"""What passed: runs by what they did, and the green runs of the default branch, newest last.
+
+identities/<identity>/<ended>-<run>     runs that succeeded, by image, configuration and commands
+green/<flow>/<ended>-<run>              those at commits of the default branch, with nothing changed by hand
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from builder.data.interface import Objects
+from builder.data.ledger import now
+from builder.model.run import RunResult
+from builder.steps.request import Request
+
+
+def remember(objects: Objects, request: Request, result: RunResult) -> None:
+    """Writes down a run that succeeded. One with a hole in its report is neither green nor the last word on what it did."""
+    if result.holes:
+        return
+    ended = now()
+    document = {**result.to_json(), "ended": ended, "schedule": request.origin.schedule}
+    names = ("run", "flow", "commit", "reference", "scores", "loss", "checkpoint", "config", "ended", "schedule")
+    data = json.dumps({name: document[name] for name in names}).encode()
+    objects.put(f"identities/{result.identity}/{ended}-{request.run}", data, new=True)
+    if request.origin.main and not request.overrides and set(request.evals) == set(request.settings.evals):
+        objects.put(f"green/{request.flow}/{ended}-{request.run}", data, new=True)
+
+
+def last(objects: Objects, flow: str, *, before: str = "", scheduled: bool = False) -> dict[str, Any] | None:
+    """The newest green run of a flow other than `before`; with `scheduled` the newest that a schedule started."""
+    return _newest(objects, f"green/{flow}/", lambda found: found["run"] != before and (not scheduled or bool(found["schedule"])))
+
+
+def same(objects: Objects, identity: str) -> dict[str, Any] | None:
+    """The newest run that did the same and succeeded."""
+    return _newest(objects, f"identities/{identity}/", lambda _: True)
+
+
+def _newest(objects: Objects, prefix: str, wanted: Any) -> dict[str, Any] | None:
+    for key in sorted((found.key for found in objects.list(prefix)), reverse=True):
+        data = objects.get(key)
+        if data is not None and wanted(found := json.loads(data)):
+            return dict(found)
+    return None

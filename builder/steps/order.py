@@ -1,0 +1,20 @@
+"""In which order the steps of the built-in flows come, for going on with a run that failed."""
+
+from __future__ import annotations
+
+_ORDER = ("start", "finetune", "freeze", "evaluate", "join", "end")
+STEPS = _ORDER
+"""Their names; `evaluate` is done once for every action type, as `evaluate-ACTION`."""
+
+
+def comes_from(step: str, redo: str) -> bool:
+    """Whether `step` is `redo`, or needs what it does. Nothing comes from the empty step."""
+    if not redo:
+        return False
+    if "-" in redo and _rank(step) == _rank(redo):  # one action type: the others do not need it
+        return step == redo
+    return _rank(step) >= _rank(redo)
+
+
+def _rank(step: str) -> int:
+    return _ORDER.index(step.partition("-")[0])

@@ -1,0 +1,122 @@
+"""What a flow's steps are told: the request, which travels in one Metaflow parameter."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from builder.model.oci import canonical_json, sha256
+from builder.settings import DataSettings, FlowSettings, LaunchSettings, NotifySettings, TrackerSettings
+
+_PACKED = "request-"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the steps of a run find the commit's tree, and where they write. All paths are absolute.
+
+    `workdir` holds the commit's tree; `pythonpath` and `env` are what [image] gives every command; `python` is the
+    interpreter that `python` means in a command, or empty for the one on PATH; `output` is the run's own directory.
+    `echo`: what commands write goes to the step's own output, too, where a cluster's log reader finds it.
+    """
+
+    workdir: str
+    output: str
+    pythonpath: tuple[str, ...] = ()
+    python: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    echo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run comes from. `retried` is the run that it goes on from, doing `redo` and everything after it anew; `parent` the run
+    that started it, `depth` how many did before it. `main`: the commit is on the default branch; `schedule` what started it.
+    """
+
+    who: str = ""
+    retried: str = ""
+    redo: str = ""
+    parent: str = ""
+    depth: int = 0
+    main: bool = False
+    schedule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that the steps of a built-in flow need to know. Nothing in it is secret.
+
+    `run` is empty in a template: there the workflow's name is the run's. `config` is the configuration file, relative to the commit's
+    root; overrides are `key=value`; `evals` the action types to evaluate. `data` has an absolute root.
+    """
+
+    run: str
+    flow: str
+    commit: str
+    reference: str
+    settings: FlowSettings
+    place: Place
+    data: DataSettings
+    evals: tuple[str, ...] = ()
+    config: str = ""
+    overrides: tuple[str, ...] = ()
+    subject: str = ""
+    on: str = "local"
+    namespace: str = ""
+    origin: Origin = field(default_factory=Origin)
+    launch: Mapping[str, LaunchSettings] = field(default_factory=dict)
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        import msgspec
+
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Request:
+        import msgspec
+
+        return msgspec.convert(raw, cls)
+
+    def pack(self) -> str:
+        """As letters, digits, `-`, `_` and `=`: Metaflow on Argo hands parameters through a shell, which would read anything else."""
+        return _PACKED + base64.urlsafe_b64encode(json.dumps(self.to_json(), sort_keys=True).encode()).decode()
+
+    @classmethod
+    def unpack(cls, text: str) -> Request:
+        return cls.from_json(json.loads(base64.urlsafe_b64decode(text.removeprefix(_PACKED))))
+
+    def launching(self, step: str) -> LaunchSettings:
+        """Where the step's command runs; `evaluate-click` is `evaluate` where it has no table of its own."""
+        names = (step, step.partition("-")[0], "default")
+        return next((self.launch[name] for name in names if name in self.launch), LaunchSettings())
+
+
+def identity(request: Request, config: str) -> str:
+    """32 hex digits that are the same for runs which do the same: image, resolved configuration, commands."""
+    import msgspec
+
+    digest = request.reference.rpartition("@")[2]
+    evals = {action: msgspec.to_builtins(request.settings.evals[action]) for action in request.evals}
+    return sha256(canonical_json([request.flow, digest, config, list(request.settings.command), evals]))[7:39]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One step of a run: the request under the run's name, and the how-manieth attempt of Metaflow's this is (0: the first)."""
+
+    request: Request
+    attempt: int = 0
+
+
+def task_of(packed: str, run_id: str, attempt: int) -> Task:
+    """The task that a step of a flow does. On Argo Metaflow's `run_id` is `argo-` and the workflow's name."""
+    request = Request.unpack(packed)
+    return Task(request if request.run else replace(request, run=run_id.removeprefix("argo-")), attempt)

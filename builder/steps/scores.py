@@ -1,0 +1,80 @@
+"""Where an evaluation's score is: in its metrics, in a JSON file that it wrote, or in its log."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from builder.errors import LaunchError
+from builder.settings import ScoreSettings
+from builder.steps import contract
+from builder.steps.command import Ended
+
+_PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[['\"]([^'\"]+)['\"]\]")
+
+
+def find_score(ended: Ended, setting: ScoreSettings | None, workdir: Path, where: str) -> float:
+    """The score of an evaluation that ended well. `where` names it in messages. Raises LaunchError when there is none."""
+    if setting is None:
+        return _from_metrics(ended, where)
+    return _from_file(workdir / setting.file, setting.path, where) if setting.file else _from_log(ended.log, setting.log, where)
+
+
+def _from_metrics(ended: Ended, where: str) -> float:
+    found = [metric.value for metric in ended.metrics if metric.name == contract.SCORE]
+    if not found:
+        line = f'{{"step": 1, "name": "{contract.SCORE}", "value": 0.5}}'
+        raise LaunchError(
+            f"{where} ended well but reported no score",
+            f"append {line} to the file that ${contract.METRICS} names, or say in [flow.NAME.scores] where the score is",
+        )
+    return found[-1]
+
+
+def _from_file(file: Path, path: str, where: str) -> float:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LaunchError(f"{where}: there is no {file} with the score", "the settings name it: [flow.NAME.scores]") from error
+    except ValueError as error:
+        raise LaunchError(f"{where}: {file} is not JSON: {error}") from error
+    try:
+        found = look_up(document, path)
+    except LookupError as error:
+        raise LaunchError(f"{where}: {file} has nothing at {path}: {error}", "correct `path` in [flow.NAME.scores]") from error
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        raise LaunchError(f"{where}: {path} in {file} is no number: {found!r}", "correct `path` in [flow.NAME.scores]")
+    return float(found)
+
+
+def look_up(document: Any, path: str) -> Any:
+    """`$.click.acc`, `$.runs[0]['top 1']`: keys and places in lists, nothing else of JSONPath. Raises LookupError."""
+    rest = path.removeprefix("$")
+    rest = rest if rest.startswith((".", "[")) else f".{rest}"
+    while rest:
+        match = _PART.match(rest)
+        if not match:
+            raise LookupError(f"{rest} cannot be read")
+        name = match[1] or match[3]
+        try:
+            document = document[int(match[2])] if name is None else document[name]
+        except (KeyError, IndexError, TypeError) as error:
+            raise LookupError(f"no {match[0]}") from error
+        rest = rest[match.end() :]
+    return document
+
+
+def _from_log(log: Path, expression: str, where: str) -> float:
+    """The first group of the last match."""
+    found = None
+    pattern = re.compile(expression)
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            found = next(iter(reversed([match[1] for match in pattern.finditer(line)])), found)
+    try:
+        return float(found or "")
+    except ValueError as error:
+        what = f"{found!r} is no number" if found else f"no line matches {expression!r}"
+        raise LaunchError(f"{where}: {what} in the log", "correct `log` in [flow.NAME.scores]") from error
