@@ -22,7 +22,7 @@ def hold_base(store: Store, base: Base) -> frozenset[str]:
     if store.sparse or not base.layers or store.get_manifest(base.digest) is not None:
         return frozenset()
     theirs = pinned(base.reference)[0].partition("/")
-    mounted = _mount(store, base, theirs[2]) if theirs[0] == store.name.partition("/")[0] else frozenset()
+    mounted = _mount(store, base, theirs[2]) if theirs[0] in store.hosts else frozenset()
     require_base(base, store)
     return mounted
 

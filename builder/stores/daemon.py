@@ -50,6 +50,10 @@ class DaemonStore:
         return True
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def requests(self) -> int:
         return self._requests
 

@@ -24,6 +24,10 @@ class DryRun:
         return self._inside.sparse
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return self._inside.hosts
+
+    @property
     def requests(self) -> int:
         return self._inside.requests
 

@@ -29,6 +29,10 @@ class Store(Protocol):
         """Whether images may be here without the layers of their base."""
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of its registry, as this machine and as nodes know it: blobs of other repositories there can be mounted."""
+
+    @property
     def requests(self) -> int:
         """How many requests have been sent so far (0 where there is no server)."""
 

@@ -58,6 +58,10 @@ class LayoutStore:
         return True
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def requests(self) -> int:
         return 0
 

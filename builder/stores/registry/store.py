@@ -62,6 +62,10 @@ class RegistryStore:
         return False
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return (self._client.repository.host, self._name.partition("/")[0])
+
+    @property
     def requests(self) -> int:
         return self._client.requests
 

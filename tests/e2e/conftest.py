@@ -1,0 +1,28 @@
+"""What end-to-end tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.cluster import Cluster
+from tests.fixtures.servers import S3Server
+from tests.fixtures.team import Images, Team, make_team
+
+
+@pytest.fixture
+def images(docker_registry: str, cluster_registry: str, ngc_base: str) -> Images:
+    return Images(ngc_base, docker_registry, cluster_registry)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tool's layers take seconds to make: once is enough."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def team(tmp_path: Path, cluster: Cluster, namespace: str, images: Images, s3_server: S3Server, cache: Path) -> Team:
+    """With a namespace, images and data of its own."""
+    return make_team(tmp_path / "agent", cluster, namespace, images, s3_server, f"e2e/{namespace}", cache)

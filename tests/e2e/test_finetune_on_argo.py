@@ -1,0 +1,47 @@
+"""`builder run finetune@<sha>` on a real Argo: pinned pods, scores read back, the same as on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.fixtures.team import Team
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+def main_containers(team: Team, run: str) -> list[Any]:
+    """The statuses of the containers that do the steps' work; the others are Argo's own."""
+    found = [status for pod in team.pods(run) for status in pod["status"]["containerStatuses"] if status["name"] == "main"]
+    assert len(found) >= 8, "start, finetune, freeze, three evaluations, join, end; and the exit handler"
+    return found
+
+
+def test_two_commits_at_once(team: Team) -> None:
+    config = (team.repository / "configs/finetune.yaml").read_text()
+    first, second = (
+        team.git("rev-parse", "HEAD"),
+        team.commit("Stop sooner", {"configs/finetune.yaml": config.replace("epochs: 8", "epochs: 1")}),
+    )
+    printed = {sha: team.ok("image", "--commit", sha).strip() for sha in (first, second)}
+    runs = {sha: team.json("run", f"finetune@{sha}", "--on", "argo", "--detach")["run"] for sha in (first, second)}
+    assert {team.wait(run) for run in runs.values()} == {"Succeeded"}
+
+    reports = {sha: json.loads(team.objects.get(f"runs/{run}/report.json") or b"") for sha, run in runs.items()}
+    assert reports[first]["scores"].keys() == {"click", "scroll", "type"}
+    assert reports[first]["scores"] != reports[second]["scores"]
+    for sha, run in runs.items():
+        assert reports[sha]["reference"] == printed[sha]
+        assert {status["imageID"].rpartition("@")[2] for status in main_containers(team, run)} == {printed[sha].rpartition("@")[2]}
+
+
+def test_the_same_on_this_machine_and_on_argo(team: Team) -> None:
+    here = team.json("run", "finetune@HEAD", "lr=0.3", "--on", "local")
+    there = team.json("run", "finetune@HEAD", "lr=0.3", "--on", "argo", "--wait", "--again")
+    assert (there["state"], there["scores"], there["loss"]) == ("succeeded", here["scores"], here["loss"])
+    assert (there["config"], there["identity"], there["checkpoint"]) == (here["config"], here["identity"], here["checkpoint"])
+    again = team.run("run", "finetune@HEAD", "lr=0.3", "--on", "argo", "--wait")
+    assert again.returncode == 0
+    assert f"{there['run']} did the very same already" in again.stderr
