@@ -23,6 +23,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def team(tmp_path: Path, cluster: Cluster, namespace: str, images: Images, s3_server: S3Server, cache: Path) -> Team:
+def team(
+    tmp_path: Path,
+    cluster: Cluster,
+    namespace: str,
+    images: Images,
+    s3_server: S3Server,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Team:
     """With a namespace, images and data of its own."""
+    for name, value in s3_server.environment.items():  # the test reads what the team's runs leave
+        monkeypatch.setenv(name, value)
     return make_team(tmp_path / "agent", cluster, namespace, images, s3_server, f"e2e/{namespace}", cache)

@@ -20,11 +20,9 @@ def main_containers(team: Team, run: str) -> list[Any]:
 
 
 def test_two_commits_at_once(team: Team) -> None:
+    first = team.git("rev-parse", "HEAD")
     config = (team.repository / "configs/finetune.yaml").read_text()
-    first, second = (
-        team.git("rev-parse", "HEAD"),
-        team.commit("Stop sooner", {"configs/finetune.yaml": config.replace("epochs: 8", "epochs: 1")}),
-    )
+    second = team.commit("Stop sooner", {"configs/finetune.yaml": config.replace("epochs: 8", "epochs: 1")})
     printed = {sha: team.ok("image", "--commit", sha).strip() for sha in (first, second)}
     runs = {sha: team.json("run", f"finetune@{sha}", "--on", "argo", "--detach")["run"] for sha in (first, second)}
     assert {team.wait(run) for run in runs.values()} == {"Succeeded"}
