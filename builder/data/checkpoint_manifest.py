@@ -12,7 +12,7 @@ from typing import Any
 
 from builder.data.keys import is_plain_name, is_plain_text
 from builder.errors import IntegrityError
-from builder.model.oci import canonical_json, sha256
+from builder.model.oci import canonical_json
 
 _SCHEMA = 1
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
@@ -72,10 +72,6 @@ class Manifest:
     def size(self) -> int:
         """Of all files, in bytes."""
         return sum(item.size for item in self.items)
-
-    @property
-    def digest(self) -> str:
-        return sha256(self.to_bytes())
 
     def to_bytes(self) -> bytes:
         return canonical_json({"schema": _SCHEMA, "files": [item.to_json() for item in self.items]})

@@ -50,13 +50,15 @@ def freeze(objects: Objects, directory: Path) -> Frozen:
     manifest = manifest_of(directory)
     if not manifest.items:
         raise DataError(f"there is nothing in {directory} to freeze", "the command must leave its checkpoint there")
-    data, key = manifest.to_bytes(), checkpoint_key(manifest.digest)
+    data = manifest.to_bytes()
+    digest = sha256(data)
+    key = checkpoint_key(digest)
     if objects.get(key) != data:
         files = {item.sha256: item for item in manifest.files}
         in_threads(lambda item: _keep(objects, directory, item), list(files.values()))
         if not objects.put(key, data, new=True) and objects.get(key) != data:
             objects.put(key, data)  # what was there was damaged
-    return Frozen(manifest.digest, len(manifest.files), manifest.size)
+    return Frozen(digest, len(manifest.files), manifest.size)
 
 
 def read_checkpoint(objects: Objects, digest: str) -> Manifest:
@@ -95,9 +97,9 @@ def materialise(objects: Objects, digest: str, target: Path) -> None:
     manifest = read_checkpoint(objects, digest)
     try:
         if not _occupied(target):
-            _place(objects, manifest, target)
+            _place(objects, digest, manifest, target)
         else:
-            _check_same(target, manifest)
+            _check_same(target, digest, manifest)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
 
@@ -106,30 +108,30 @@ def _keep(objects: Objects, directory: Path, item: Item) -> None:
     objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=True)
 
 
-def _place(objects: Objects, manifest: Manifest, target: Path) -> None:
+def _place(objects: Objects, digest: str, manifest: Manifest, target: Path) -> None:
     aside = target.parent / f".{target.name[:100]}.{os.urandom(8).hex()}"
     aside.mkdir(parents=True)
     try:
-        _write_out(objects, manifest, aside)
+        _write_out(objects, digest, manifest, aside)
         aside.rename(target)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        _check_same(target, manifest)  # someone else was quicker
+        _check_same(target, digest, manifest)  # someone else was quicker
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_out(objects: Objects, manifest: Manifest, directory: Path) -> None:
+def _write_out(objects: Objects, digest: str, manifest: Manifest, directory: Path) -> None:
     for folder in {(directory / item.path).parent for item in manifest.items}:
         folder.mkdir(parents=True, exist_ok=True)
-    in_threads(lambda item: _fetch(objects, manifest.digest, item, directory), manifest.files)
+    in_threads(lambda item: _fetch(objects, digest, item, directory), manifest.files)
     for item in manifest.links:  # when nothing more is written through them
         (directory / item.path).symlink_to(item.link)
     top = Path(os.path.realpath(directory))
     for item in manifest.links:
         if not leads_inside(top, item.path):
-            raise IntegrityError(f"{item.path} of checkpoint {manifest.digest} leads out of it, to {item.link!r}")
+            raise IntegrityError(f"{item.path} of checkpoint {digest} leads out of it, to {item.link!r}")
 
 
 def _fetch(objects: Objects, digest: str, item: Item, directory: Path) -> None:
@@ -151,10 +153,10 @@ def _occupied(target: Path) -> bool:
     return os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir()))
 
 
-def _check_same(target: Path, manifest: Manifest) -> None:
+def _check_same(target: Path, digest: str, manifest: Manifest) -> None:
     there = {item.path: item for item in manifest_of(target).items} if target.is_dir() else {}
     wanted = {item.path: item for item in manifest.items}
     for path in sorted({*there, *wanted}):
         if there.get(path) != wanted.get(path):
-            text = f"{target} is there, and it is not checkpoint {manifest.digest}: {path} differs"
+            text = f"{target} is there, and it is not checkpoint {digest}: {path} differs"
             raise DataError(text, "take it away, or name another place")

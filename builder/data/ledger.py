@@ -65,7 +65,8 @@ class Ledger:
         A record that is damaged, or none of ours, is left out, and `warn` gets a line about it.
         """
         listed = sorted(self._listed(f"{_FOLDER}/").items(), key=lambda item: (-_modified(item[1]), item[0]))
-        batches = (listed[start : start + _RUNS_AT_ONCE] for start in range(0, len(listed), _RUNS_AT_ONCE))
+        size = max(1, min(_RUNS_AT_ONCE, len(listed) if limit is None else limit))
+        batches = (listed[start : start + size] for start in range(0, len(listed), size))
         entries = (entry for batch in batches for entry in self._entries(batch, warn))
         return itertools.islice(entries, limit)
 
