@@ -42,7 +42,7 @@ def blob_key(sha256: str) -> str:
 
 
 def freeze(objects: Objects, directory: Path) -> Frozen:
-    """Keeps what is in the directory. What is frozen already is not written again; killed anywhere, the next one completes it.
+    """Keeps what is in the directory. What is there already is not written again; what is missing, for whatever reason, is.
 
     Raises DataError on what cannot be frozen (see `checkpoint_files`), or when there is nothing; IntegrityError when a file changes
     meanwhile.
@@ -53,11 +53,10 @@ def freeze(objects: Objects, directory: Path) -> Frozen:
     data = manifest.to_bytes()
     digest = sha256(data)
     key = checkpoint_key(digest)
-    if objects.get(key) != data:
-        files = {item.sha256: item for item in manifest.files}
-        in_threads(lambda item: _keep(objects, directory, item), list(files.values()))
-        if not objects.put(key, data, new=True) and objects.get(key) != data:
-            objects.put(key, data)  # what was there was damaged
+    known = objects.get(key) == data
+    in_threads(lambda item: _keep(objects, directory, item, known), _blobs(manifest))
+    if not known and not objects.put(key, data, new=True) and objects.get(key) != data:
+        objects.put(key, data)  # what was there was damaged
     return Frozen(digest, len(manifest.files), manifest.size)
 
 
@@ -78,14 +77,14 @@ def check(objects: Objects, digest: str) -> Frozen:
     Raises DataError, IntegrityError naming the file that is missing.
     """
     manifest = read_checkpoint(objects, digest)
-    in_threads(lambda item: _check_there(objects, digest, item), list({item.sha256: item for item in manifest.files}.values()))
+    in_threads(lambda item: _check_there(objects, digest, item), _blobs(manifest))
     return Frozen(digest, len(manifest.files), manifest.size)
 
 
 def _check_there(objects: Objects, digest: str, item: Item) -> None:
-    key = blob_key(item.sha256)
-    if not any(found.key == key and found.size == item.size for found in objects.list(key)):
-        raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no whole {objects.url(key)}", "freeze it again")
+    if not _is_whole(objects, item):
+        where = objects.url(blob_key(item.sha256))
+        raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no whole {where}", "freeze the checkpoint again")
 
 
 def materialise(objects: Objects, digest: str, target: Path) -> None:
@@ -104,8 +103,20 @@ def materialise(objects: Objects, digest: str, target: Path) -> None:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _keep(objects: Objects, directory: Path, item: Item) -> None:
-    objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=True)
+def _keep(objects: Objects, directory: Path, item: Item, known: bool) -> None:
+    """Of a checkpoint that is known every file should be there: look first, and replace one that is not whole."""
+    if not (known and _is_whole(objects, item)):
+        objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=not known)
+
+
+def _blobs(manifest: Manifest) -> list[Item]:
+    """A file for each content."""
+    return list({item.sha256: item for item in manifest.files}.values())
+
+
+def _is_whole(objects: Objects, item: Item) -> bool:
+    found = objects.find(blob_key(item.sha256))
+    return found is not None and found.size == item.size
 
 
 def _place(objects: Objects, digest: str, manifest: Manifest, target: Path) -> None:
@@ -136,13 +147,16 @@ def _write_out(objects: Objects, digest: str, manifest: Manifest, directory: Pat
 
 def _fetch(objects: Objects, digest: str, item: Item, directory: Path) -> None:
     key, path = blob_key(item.sha256), directory / item.path
-    again = f"delete {objects.url(key)} and {objects.url(checkpoint_key(digest))}, and freeze the checkpoint again"
     try:
         there = objects.fetch_file(key, path, item.sha256)
     except IntegrityError as error:
-        raise IntegrityError(f"{item.path} of checkpoint {digest} is damaged: {error.message}", again) from error
+        raise IntegrityError(
+            f"{item.path} of checkpoint {digest} is damaged: {error.message}", f"delete {objects.url(key)} and freeze the checkpoint again"
+        ) from error
     if not there:
-        raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no {objects.url(key)}", again)
+        raise IntegrityError(
+            f"{item.path} of checkpoint {digest} is missing: there is no {objects.url(key)}", "freeze the checkpoint again"
+        )
     if item.executable:
         mode = path.stat().st_mode
         path.chmod(mode | (mode & 0o444) >> 2)  # for those who may read it

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -54,6 +55,15 @@ class DirectoryObjects:
                 return self._path(key).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
+
+    def find(self, key: str) -> Found | None:
+        path = self._path(key)
+        with self._translated(key, "read"):
+            try:
+                seen = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return Found(key, seen.st_size, seen.st_mtime) if stat.S_ISREG(seen.st_mode) else None
 
     def fetch_file(self, key: str, path: Path, sha256: str) -> bool:
         with contextlib.ExitStack() as stack:

@@ -35,6 +35,9 @@ class Objects(Protocol):
     def get(self, key: str) -> bytes | None:
         """The bytes; None when there is no such object."""
 
+    def find(self, key: str) -> Found | None:
+        """What is known of the object; None when there is no such one."""
+
     def put(self, key: str, data: bytes, *, new: bool = False) -> bool:
         """Writes the object whole. With `new` only when none is there; False when one was."""
 

@@ -64,6 +64,16 @@ class S3Objects:
         with self._translated(key, "read"):
             return self._read(key, lambda answer: bytes(answer["Body"].read()))
 
+    def find(self, key: str) -> Found | None:
+        with self._translated(key, "read"):
+            try:
+                seen = self._client.head_object(Bucket=self._bucket, Key=self._at(key))
+            except ClientError as error:
+                if is_absent(error):
+                    return None
+                raise
+        return Found(key, seen["ContentLength"], seen["LastModified"].timestamp())
+
     def fetch_file(self, key: str, path: Path, sha256: str) -> bool:
         def fill(answer: Any) -> bool:
             with local_target(path) as file:
@@ -99,7 +109,7 @@ class S3Objects:
     def put_file(self, key: str, path: Path, sha256: str, *, new: bool = False) -> bool:
         with local_source(path) as file, self._translated(key, "written"):
             size = os.fstat(file.fileno()).st_size
-            if new and size >= _WORTH_A_LOOK and self._has(key):
+            if new and size >= _WORTH_A_LOOK and self.find(key):
                 return False
             if size <= _LARGE:
                 check_file(file, sha256, str(path))  # not every server does
@@ -153,15 +163,6 @@ class S3Objects:
                 return None
             raise
         return use(answer)
-
-    def _has(self, key: str) -> bool:
-        try:
-            self._client.head_object(Bucket=self._bucket, Key=self._at(key))
-        except ClientError as error:
-            if is_absent(error):
-                return False
-            raise
-        return True
 
     def _at(self, key: str) -> str:
         return self._prefix + check_key(key)

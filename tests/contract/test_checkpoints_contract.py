@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.data.checkpoints import Frozen, freeze, materialise, read_checkpoint
+from builder.data.checkpoints import Frozen, check, freeze, materialise, read_checkpoint
 from builder.data.interface import Objects
 from builder.errors import DataError, IntegrityError
 from tests.fixtures.roots import KINDS, Recording, made_root
@@ -79,7 +79,7 @@ def test_freezing_twice_is_one_copy_and_writes_nothing(root: Objects, checkpoint
     first = freeze(root, checkpoint)
     again = Recording(root)
     assert freeze(again, make(tmp_path / "elsewhere")) == first
-    assert again.calls == ["get"]
+    assert again.calls == ["get"] + ["find"] * 4
 
 
 def test_what_two_checkpoints_share_is_kept_once(root: Objects, checkpoint: Path) -> None:
@@ -126,8 +126,11 @@ def test_a_damaged_or_missing_file_is_named_and_nothing_is_handed_out(root: Obje
     with pytest.raises(IntegrityError, match=rf"shards/(0|same)\.bin of checkpoint {DIGEST} is missing"):
         materialise(root, DIGEST, tmp_path / "copy")
     assert sorted(path.name for path in tmp_path.iterdir()) in (["checkpoint"], ["checkpoint", "root"])
-    root.delete([f"checkpoints/{DIGEST[7:]}.json"])  # as the hint says
-    freeze(root, checkpoint)
+    for lost in (lambda: root.delete([weights]), lambda: root.put(weights, b"half")):
+        lost()
+        with pytest.raises(IntegrityError, match="is missing: there is no whole"):
+            check(root, DIGEST)
+        assert freeze(root, checkpoint) == check(root, DIGEST)  # as the hints say
     materialise(root, DIGEST, tmp_path / "copy")
 
 

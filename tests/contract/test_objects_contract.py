@@ -77,7 +77,7 @@ def test_a_second_put_replaces(root: Objects) -> None:
 
 def test_new_leaves_what_is_there(root: Objects) -> None:
     assert root.put("a/b", b"1", new=True) is True
-    assert root.put("a/b", b"2", new=True) is False
+    assert root.put("a/b", b"2", new=True) is root.put("a/b", b"1", new=True) is False
     assert root.get("a/b") == b"1"
     assert root.put("a/b", b"3") is True
     assert root.get("a/b") == b"3"
@@ -98,6 +98,15 @@ def test_a_list_is_what_begins_with_the_prefix(root: Objects) -> None:
     for found in root.list("run"):
         assert found.size == len(found.key)
         assert before - 2 < found.modified < time.time() + 2
+
+
+def test_an_object_is_found_by_its_key(root: Objects) -> None:
+    root.put("a/b", b"text")
+    (listed,) = root.list()
+    found = root.find("a/b")
+    assert found == listed
+    assert found.size == 4
+    assert root.find("a") is root.find("b") is root.find("a/b/c") is None
 
 
 def test_deleted_is_gone(root: Objects) -> None:
@@ -166,6 +175,7 @@ VERBS: dict[str, Callable[[Objects, str, Path], object]] = {
     "put new": lambda root, key, _: root.put(key, b"", new=True),
     "put_file": lambda root, key, path: root.put_file(key, path, sha256(b"")),
     "fetch_file": lambda root, key, path: root.fetch_file(key, path, sha256(b"")),
+    "find": lambda root, key, _: root.find(key),
     "list": lambda root, key, _: list(root.list(key)) if key not in ("", "a/") else root.get(key),
     "delete": lambda root, key, _: root.delete([key]),
     "url": lambda root, key, _: root.url(key),

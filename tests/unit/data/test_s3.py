@@ -185,7 +185,7 @@ def test_a_large_file_that_fails_leaves_no_parts(root: S3Objects, monkeypatch: p
 
 def test_a_large_file_that_someone_else_wrote_meanwhile(root: S3Objects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(s3, "_LARGE", 1 << 20)
-    monkeypatch.setattr(root, "_has", lambda _: root.put("a", b"theirs") and False)
+    monkeypatch.setattr(root, "find", lambda _: root.put("a", b"theirs") and None)
     data = b"x" * (20 << 20)
     (tmp_path / "source").write_bytes(data)
     assert root.put_file("a", tmp_path / "source", hashlib.sha256(data).hexdigest(), new=True) is False
