@@ -310,6 +310,13 @@ def test_a_blob_that_went_away_is_sent_again_after_the_error(servers: Servers, c
     assert push(store, tags=("again",)) == DIGEST
 
 
+def test_a_blob_that_the_registry_does_not_see_for_a_moment(servers: Servers, connect: Connect) -> None:
+    server = servers()
+    unknown = Status(400, {"Content-Type": "application/json"}, json.dumps({"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]}).encode())
+    server.fault(lambda request: request.method == "PUT" and "/manifests/" in request.path, unknown)
+    assert push(connect(server)) == DIGEST
+
+
 def test_a_repository_is_made_when_the_registry_wants_that(servers: Servers, connect: Connect) -> None:
     server = servers(options=Options(create_on_push=False))
     server.create("team/base")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 from urllib.parse import urljoin
 
@@ -21,6 +22,7 @@ _ACCEPT = {"Accept": ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
 _UNKNOWN_BLOB = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
 _PAGE, _PAGES = 1000, 10_000
+_A_MOMENT = 0.2  # seconds
 
 
 def get(client: Client, ref: str) -> StoredManifest | None:
@@ -119,7 +121,7 @@ def _put_one(client: Client, ref: str, data: bytes, media_type: str, digest: str
         "PUT", _url(client, ref), f"put the manifest {ref}", push(client.repository.name), headers, data, frozenset({200, 201, 202})
     )
     try:
-        answer = client.send(call)
+        answer = _send_patiently(client, call)
     except RefusedError as error:
         if _UNKNOWN_BLOB & set(error.codes):
             raise BlobUnknownError(error.message, "its blobs must be pushed first") from error
@@ -134,6 +136,17 @@ def _put_one(client: Client, ref: str, data: bytes, media_type: str, digest: str
 
         add_referrer(client, data, media_type, digest)
     return ""
+
+
+def _send_patiently(client: Client, call: Call) -> Answer:
+    """Asks again, once: docker-registry does not see a blob for a moment while somebody else uploads the same one."""
+    try:
+        return client.send(call)
+    except RefusedError as error:
+        if not _UNKNOWN_BLOB & set(error.codes):
+            raise
+    time.sleep(_A_MOMENT)
+    return client.send(call)
 
 
 def _media_type(answer: Answer) -> str:
