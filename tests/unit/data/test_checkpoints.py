@@ -99,6 +99,14 @@ def test_a_link_that_leads_out_only_through_another_is_refused(tmp_path: Path) -
         freeze(DirectoryObjects(tmp_path / "root"), directory)
 
 
+def test_an_absolute_link_is_refused_even_if_it_leads_inside(tmp_path: Path) -> None:
+    """Elsewhere it would lead to this place, or nowhere."""
+    directory = make(tmp_path / "checkpoint")
+    (directory / "absolute").symlink_to(directory / "config.json")
+    with pytest.raises(DataError, match="absolute cannot be frozen: it leads out"):
+        freeze(DirectoryObjects(tmp_path / "root"), directory)
+
+
 @pytest.mark.parametrize("name", [b"new\nline", b"escape\x1b[31m", b"broken\xff", "c1\x85".encode()])
 def test_hostile_names_are_refused(tmp_path: Path, name: bytes) -> None:
     directory = make(tmp_path / "checkpoint")
