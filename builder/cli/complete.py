@@ -33,6 +33,34 @@ def revision(ctx: click.Context, param: click.Parameter | None, incomplete: str)
     return words({**names, **commits}, incomplete)
 
 
+def assignment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`KEY=` for the keys of the flow's configuration at that revision, with their values there; `evals=` for its action types."""
+    name, equals, _ = incomplete.partition("=")
+    try:
+        known = _assignments(str(ctx.params.get("target") or ""))
+    except (BuilderError, OSError):
+        return []
+    if equals:
+        return [CompletionItem(f"{name}={known[name]}")] if name in known else []
+    return words({f"{key}=": f"now {value}" for key, value in known.items()}, incomplete)
+
+
+def _assignments(text: str) -> dict[str, str]:
+    from builder.cli import wiring
+    from builder.cli.starting import Target
+    from builder.settings import FlowSettings, at_commit
+    from builder.source.repository import Git
+    from builder.steps.config import flat, load
+
+    target = Target.parse(text)
+    with Git.open(Path.cwd()) as git:
+        commit = git.resolve(target.revision or "HEAD")
+        settings, _ = at_commit(wiring.load_settings(), lambda path: git.read_path(commit, path), commit.sha)
+        flow = settings.flow.get(target.flow, FlowSettings())
+        values = load(flow.config, lambda path: git.read_path(commit, path), (), flow.defaults).values
+    return {**{key: str(value) for key, value in flat(values).items()}, "evals": ",".join(sorted(flow.evals))}
+
+
 def flows() -> list[str]:
     from builder.settings import load
 

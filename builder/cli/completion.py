@@ -12,6 +12,12 @@ _INSTALL = {
     "fish": "builder completion fish > ~/.config/fish/completions/builder.fish",
 }
 _KEEP_AT = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@}  # FLOW@REV is one word\n"
+_GO_ON = """
+_builder_go_on() {  # after FLOW@ and KEY= there comes more
+    _builder_completion "$@"
+    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[@=] ]]; then compopt -o nospace 2>/dev/null; fi
+}
+complete -o nosort -F _builder_go_on builder"""
 
 
 @click.command()
@@ -19,7 +25,7 @@ _KEEP_AT = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@}  # FLOW@REV is one word\n"
 def command(shell: str) -> None:
     """Print the completion script of your shell.
 
-    It completes commands, options, flows, and after `FLOW@` branches, tags and commits.
+    It completes commands, options, flows, after `FLOW@` branches, tags and commits, and the keys of a flow's configuration.
     """
     from click.shell_completion import get_completion_class
 
@@ -29,5 +35,5 @@ def command(shell: str) -> None:
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
     script = kind(root, {}, "builder", "_BUILDER_COMPLETE").source()
-    output.result((_KEEP_AT if shell == "bash" else "") + script.strip())
+    output.result(f"{_KEEP_AT}{script.strip()}{_GO_ON}" if shell == "bash" else script.strip())
     output.note(f"to install it: {_INSTALL[shell]}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli import output
-from builder.cli.complete import flow_at_revision
+from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.following import Steps, show_result
 from builder.cli.starting import Asked, Prepared, Ready, Target, make_ready, prepare, resolve_config, run_locally, same_run, submit_to_argo
 from builder.errors import BuilderError, LaunchError, UsageError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("target", metavar="FLOW[@REV]", shell_complete=flow_at_revision)
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=assignment)
 @click.option(
     "--repo",
     metavar="DIR",

@@ -108,6 +108,12 @@ def not_negative(value: int) -> None:
         raise ValueError("0 or more")
 
 
+def retries(value: int) -> None:
+    """Metaflow keeps six attempts of a task (MAX_ATTEMPTS in metaflow_config.py): the first, four more, and one to go on without."""
+    if not 0 <= value <= 4:
+        raise ValueError("0 to 4")
+
+
 def expression(value: str) -> None:
     try:
         groups = re.compile(value).groups

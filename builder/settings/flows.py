@@ -41,7 +41,7 @@ class ExternalSettings:
 class ErrorSettings:
     """What happens when a step fails. The step is one of the flow's, or `evaluate-ACTION` for a single action type."""
 
-    retry: int = key(0, "how often it is tried again", checks.not_negative)
+    retry: int = key(0, "how often it is tried again, at most 4 times", checks.retries)
     backoff: str = key("10s", "how long to wait before the first retry; doubled each time", checks.duration)
     on: tuple[str, ...] = key(
         ("killed", "lost"), "after which ends it is tried again: `failed`, `timeout`, `killed`, `memory`, `lost`, `exit:N`", checks.ends

@@ -177,6 +177,14 @@ def _keys(values: Any, prefix: str = "") -> list[str]:
     return found
 
 
+def flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """The innermost keys with dots, as `key=value` takes them."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}": value}
+    return found
+
+
 def _with_names(value: Any) -> Any:
     """YAML has keys that are numbers (`0: click`) or true (`on: 1`); JSON has text alone."""
     if isinstance(value, dict):

@@ -211,7 +211,8 @@ def git(repository: Path, *arguments: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     git(tmp_path, "init", "-q", "-b", "main")
-    (tmp_path / "builder.toml").write_text("[flow.mine]\n")
+    (tmp_path / "builder.toml").write_text('[flow.mine]\nconfig = "c.yaml"\ndefaults = { seed = 7 }\nevals = { click = ["true"] }\n')
+    (tmp_path / "c.yaml").write_text("lr: 0.1\nmodel: {layers: 2}\n")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "First")
     git(tmp_path, "tag", "v1")
@@ -242,6 +243,14 @@ def test_completion_in_a_real_bash(repository: Path) -> None:
     assert complete_in_bash(repository, "mi") == ["mine@"]
     assert complete_in_bash(repository, "mine@") == ["mine@HEAD", "mine@main", "mine@v1", *complete_in_bash(repository, "mine@")[3:]]
     assert len(complete_in_bash(repository, "mine@")) == 4  # and the short sha
+
+
+def test_completion_of_the_configurations_keys(repository: Path) -> None:
+    assert complete_in_bash(repository, "mine@HEAD", "") == ["seed=", "lr=", "model.layers=", "evals="]
+    assert complete_in_bash(repository, "run", "mine@HEAD", "mod") == ["model.layers="]
+    (repository / "c.yaml").write_text("other: 1\n")
+    assert complete_in_bash(repository, "mine@HEAD", "o") == [""], "the commit's own file counts"
+    assert complete_in_bash(repository, "mine@nowhere", "l") == [""]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
