@@ -16,6 +16,7 @@ from builder.errors import BuilderError, LaunchError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
+    from builder.deploy.cluster import Cluster
     from builder.model.run import RunResult
     from builder.model.tree import Commit
     from builder.runs.prepare import Wanted
@@ -73,32 +74,36 @@ def command(
         if dry_run:
             _show_plan(maker.git, prepared, form)
             return
+        cluster = _cluster(maker) if prepared.on == "argo" else None
         ready = make_ready(maker, prepared)
         result = None if again else _say_same(ready)
         earlier = _commit_before(maker, prepared.wanted) if form != "json" else None
-        result = result or _execute(maker, ready, wait)
+        result = result or _execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
     if result.state in ("failed", "stopped", "lost"):
         raise LaunchError(result.error, result.hint)
 
 
-def _execute(maker: Maker, ready: Ready, wait: bool | None) -> RunResult:
-    run = ready.request.run
+def _cluster(maker: Maker) -> Cluster:
+    from builder.deploy.kubernetes import connect
+
+    return connect(maker.settings.deploy.namespace, maker.settings.deploy.context)
+
+
+def _execute(maker: Maker, ready: Ready, cluster: Cluster | None, wait: bool | None) -> RunResult:
+    if cluster is not None:
+        return _on_argo(cluster, ready, wait=bool(wait))
     if ready.prepared.on == "local":
-        return run_locally(maker, ready, Steps(run, here=True))
-    if ready.prepared.on == "argo":
-        return _on_argo(maker, ready, wait=bool(wait))
+        return run_locally(maker, ready, Steps(ready.request.run, here=True))
     raise UsageError("runs in Docker are not possible yet", "--on local runs on this machine")
 
 
-def _on_argo(maker: Maker, ready: Ready, *, wait: bool) -> RunResult:
-    from builder.deploy.kubernetes import connect
+def _on_argo(cluster: Cluster, ready: Ready, *, wait: bool) -> RunResult:
     from builder.runs.argo import follow
     from builder.runs.outcome import result_of
     from builder.steps.root import ledger_of
 
-    run, deploy = ready.request.run, maker.settings.deploy
-    cluster = connect(deploy.namespace, deploy.context)
+    run = ready.request.run
     for applied in submit_to_argo(ready, cluster):
         output.note(f"  {applied.kind} {applied.name} {applied.done}")
     if not wait:

@@ -67,6 +67,7 @@ class Asked:
 
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
     """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
+    from builder.deploy.release import target_of
     from builder.runs.prepare import Wanted, check_places, choose_flow, chosen_evals, flow_file, placed
     from builder.source.snapshot import take_snapshot
     from builder.steps.request import Origin
@@ -77,6 +78,8 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     settings = maker.settings_at(commit)
     settings = replace(settings, launch=placed(settings.launch, asked.place))
     check_places(settings.launch)
+    if on == "argo":
+        target_of(settings)
     flow = choose_flow(target.flow, settings)
     flow_file(target.flow, flow)
     chosen_evals(target.flow, flow, asked.overrides.evals)
@@ -137,6 +140,7 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     from builder.runs.prepare import make_request, run_name
 
     wanted = prepared.wanted
+    _check_store(maker, prepared.on)
     image = maker.make(wanted.commit)
     run = run_name(wanted.flow, wanted.commit)
     if prepared.on == "local":
@@ -146,9 +150,18 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     return Ready(prepared, make_request(wanted, prepared.on, run, image.reference, place), image)
 
 
+def _check_store(maker: Maker, on: str) -> None:
+    """Raises UsageError when the nodes could not pull what would be made."""
+    if on == "argo" and not maker.store.hosts:
+        raise UsageError(f"{maker.store.name} is on this machine, and pods cannot pull from it", 'set [store] to = "registry.host/name"')
+
+
 def _image_place(maker: Maker, image: BuiltImage, on: str, run: str) -> Any:
     from builder.runs.places import WORK, Directories, in_the_image
 
+    if not any(layer.kind == "tool" for layer in image.layers):
+        hint = 'say it in builder.toml: [image] python = "3.12"; on scratch there is none: --on local runs without'
+        raise UsageError(f"{image.reference} has no Python that is known, so no flow can run in it", hint)
     output = f"{WORK}/run" if on == "argo" else str(Directories.of(maker.settings).output(run))
     return in_the_image(image_config(maker, image), output, echo=on == "argo")
 

@@ -27,7 +27,7 @@ class Surroundings:
 
 def for_built_in(workdir: str) -> Surroundings:
     """A built-in flow runs on the tool's path alone. Without the last variable every pod would install packages."""
-    env = {"PYTHONPATH": TOOL_PATH, "PYTHONNOUSERSITE": "1", "HOME": workdir, "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1"}
+    env = {"PYTHONPATH": TOOL_PATH, "PYTHONNOUSERSITE": "1", "METAFLOW_HOME": workdir, "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1"}
     return Surroundings(workdir, env)
 
 

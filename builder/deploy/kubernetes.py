@@ -48,7 +48,8 @@ def connect(namespace: str, context: str = "") -> KubernetesCluster:
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         else:
             configuration = client.Configuration()
-            config.load_kube_config(context=context or None, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            file = os.environ.get("KUBECONFIG") or None  # the library reads it once, when it is imported
+            config.load_kube_config(file, context or None, configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError, ValueError) as error:
         raise ClusterError(f"no cluster: {error}", "set KUBECONFIG, or [deploy] context in the settings") from error
     configuration.retries = False

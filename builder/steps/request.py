@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from builder.errors import SettingsError
 from builder.model.oci import canonical_json, sha256
 from builder.settings import DataSettings, FlowSettings, LaunchSettings, NotifySettings, TrackerSettings
 
 _PACKED = "request-"
+_LONGEST = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,15 @@ class Request:
         return msgspec.convert(raw, cls)
 
     def pack(self) -> str:
-        """As letters, digits, `-`, `_` and `=`: Metaflow on Argo hands parameters through a shell, which would read anything else."""
-        return _PACKED + base64.urlsafe_b64encode(json.dumps(self.to_json(), sort_keys=True).encode()).decode()
+        """As letters, digits, `-`, `_` and `=`: Metaflow on Argo hands parameters through a shell, which would read anything else.
+
+        Raises SettingsError when it is longer than a word of a command line may be (128 KiB on Linux, execve(2)).
+        """
+        packed = _PACKED + base64.urlsafe_b64encode(json.dumps(self.to_json(), sort_keys=True).encode()).decode()
+        if len(packed) > _LONGEST:
+            hint = "keep long texts in files of the repository"
+            raise SettingsError(f"[flow.{self.flow}] is too long for a run: {len(packed)} bytes, at most {_LONGEST}", hint)
+        return packed
 
     @classmethod
     def unpack(cls, text: str) -> Request:

@@ -212,3 +212,32 @@ def test_the_commit_before_is_named_only_where_the_flow_could_run(repository: Pa
     git(repository, "commit", "--quiet", "--message", "Without a configuration")
     git(repository, "revert", "--no-edit", "HEAD")
     assert before() == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("", "[data] root is .builder/data: pods cannot reach a directory of this machine"),
+        ('[data]\nroot = "s3://bucket/x"\n', "is on this machine, and pods cannot pull from it"),
+    ],
+)
+def test_what_pods_could_not_reach_is_refused_at_once(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, settings: str, message: str
+) -> None:
+    config = {"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}]}
+    config |= {"users": [{"name": "u", "user": {}}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}
+    (repository / ".git/kubeconfig").write_text(json.dumps({**config, "current-context": "x"}))
+    monkeypatch.setenv("KUBECONFIG", str(repository / ".git/kubeconfig"))
+    (repository / "builder.toml").write_text(SETTINGS + settings)
+    assert builder(["finetune@HEAD", "--on", "argo"]) == 2
+    assert message in capsys.readouterr().err
+    assert not list((repository / ".builder").glob("images/blobs/*/*"))
+
+
+def test_no_cluster_is_a_clear_error(repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(repository / "none"))
+    (repository / "builder.toml").write_text(SETTINGS + '[data]\nroot = "s3://bucket/x"\n[store]\nto = "127.0.0.1:1/x"\n')
+    assert builder(["finetune@HEAD", "--on", "argo"]) == 1
+    said = capsys.readouterr().err
+    assert "error: no cluster: " in said
+    assert "hint: set KUBECONFIG, or [deploy] context in the settings" in said
