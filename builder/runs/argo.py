@@ -17,6 +17,7 @@ from builder.runs.supervise import Tell
 from builder.settings import QueueSettings
 from builder.steps.config import about
 from builder.steps.request import Request
+from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of
 
 _LOOK_EVERY = 2.0  # seconds
@@ -29,6 +30,7 @@ def submit(cluster: Cluster, request: Request, template: Mapping[str, Any], queu
     """
     ledger, name = ledger_of(request), template["metadata"]["name"]
     record = {**about(request), "commit": request.commit, "started": now(), "template": name, "namespace": cluster.namespace}
+    keep_request(request)
     ledger.write(request.run, RUN, {**record, "state": "submitting"})
     try:
         made, fresh = ensure_template(cluster, template)

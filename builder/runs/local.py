@@ -13,6 +13,7 @@ from typing import Any
 
 from builder import process
 from builder.model.run import RunResult
+from builder.runs.alive import mark
 from builder.runs.supervise import Tell, Watched, supervise
 from builder.steps.request import Request
 
@@ -67,7 +68,7 @@ class Processes:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        return {"pid": self._child.pid}
+        return mark(self._child.pid, "pid")
 
     def poll(self) -> int | None:
         return self._child.poll()

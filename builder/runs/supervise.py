@@ -16,9 +16,11 @@ from typing import Any, Protocol
 from builder.data.ledger import RUN, Ledger, now
 from builder.errors import LaunchError
 from builder.model.run import RunResult
+from builder.runs.alive import mark
 from builder.runs.outcome import result_of, why
 from builder.steps.config import about
 from builder.steps.request import Request
+from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of
 
 _LOOK_EVERY = 0.1  # seconds
@@ -58,7 +60,9 @@ def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
     """
     request = watched.request
     ledger, began = ledger_of(request), time.monotonic()
-    record = {**about(request), "commit": request.commit, "started": now(), "host": socket.gethostname(), "supervisor": os.getpid()}
+    record = {**about(request), "commit": request.commit, "started": now(), "host": socket.gethostname()}
+    record |= mark(os.getpid(), "supervisor")
+    keep_request(request)
     ledger.write(request.run, RUN, {**record, "state": "starting"})
     try:
         with _ending_signals_interrupt():

@@ -19,6 +19,7 @@ from builder.model.oci import canonical_json, sha256
 from builder.steps.perform import Facts, perform
 from builder.steps.publish import publish
 from builder.steps.request import Request, Task, identity
+from builder.steps.request_file import keep_request
 from builder.steps.types import check_types
 
 _FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
@@ -66,6 +67,7 @@ def load(
 
 def resolve(task: Task) -> Config:
     """The step: resolves the run's configuration, which is kept with the run."""
+    keep_request(task.request)
     return perform(task, "start", Config, lambda facts: _resolve(task.request, facts))
 
 
