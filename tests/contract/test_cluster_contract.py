@@ -1,0 +1,88 @@
+"""What every cluster must do: the one in memory, and a real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.deploy.cluster import Cluster
+from builder.deploy.kubernetes import connect
+from builder.errors import ClusterError
+from tests.fixtures.memory_cluster import MemoryCluster
+
+LABELS = {"app": "contract"}
+
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.cluster)])
+def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    if request.param == "memory":
+        return MemoryCluster()
+    kubeconfig: Path = request.getfixturevalue("kubeconfig")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    return connect(request.getfixturevalue("namespace"))
+
+
+def config_map(name: str = "one", **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": LABELS}, "data": data}
+
+
+def data_of(cluster: Cluster, name: str = "one") -> Any:
+    found = cluster.get("configmaps", name)
+    return None if found is None else found.get("data")
+
+
+def test_nothing_is_there(cluster: Cluster) -> None:
+    assert cluster.get("configmaps", "one") is None
+    assert cluster.patch("configmaps", "one", {"data": {"a": "1"}}) is None
+    assert cluster.delete("configmaps", "one") is False
+    assert list(cluster.list("configmaps", LABELS)) == []
+
+
+def test_create_never_changes_what_is_there(cluster: Cluster) -> None:
+    assert cluster.create(config_map(a="1")) is True
+    assert cluster.create(config_map(a="2")) is False
+    found = cluster.get("configmaps", "one")
+    assert found is not None
+    assert found["data"] == {"a": "1"}
+    assert found["metadata"]["namespace"] == cluster.namespace
+    assert found["metadata"]["creationTimestamp"].endswith("Z")
+
+
+def test_apply_makes_and_changes_and_leaves_what_it_does_not_name(cluster: Cluster) -> None:
+    first = cluster.apply(config_map(a="1"))
+    again = cluster.apply(config_map(a="1"))
+    assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    cluster.patch("configmaps", "one", {"data": {"b": "2"}})
+    assert cluster.apply(config_map(a="3"))["data"] == {"a": "3", "b": "2"}
+
+
+def test_patch_merges(cluster: Cluster) -> None:
+    cluster.create(config_map(a="1", b="2"))
+    changed = cluster.patch("configmaps", "one", {"data": {"a": None, "c": "3"}})
+    assert changed is not None
+    assert changed["data"] == data_of(cluster) == {"b": "2", "c": "3"}
+
+
+def test_list_by_labels(cluster: Cluster) -> None:
+    for name in ("one", "two"):
+        cluster.create(config_map(name))
+    cluster.create({**config_map("three"), "metadata": {"name": "three"}})
+    assert sorted(found["metadata"]["name"] for found in cluster.list("configmaps", LABELS)) == ["one", "two"]
+    assert {"one", "two", "three"} <= {found["metadata"]["name"] for found in cluster.list("configmaps")}
+
+
+def test_what_is_deleted_is_gone(cluster: Cluster) -> None:
+    cluster.create(config_map())
+    assert cluster.delete("configmaps", "one") is True
+    assert data_of(cluster) is None
+
+
+def test_the_log_of_no_pod(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="the log of pod none in namespace"):
+        list(cluster.log("none", "main"))
+
+
+def test_who_may(cluster: Cluster) -> None:
+    assert cluster.may("create", "workflowtemplates") is True
