@@ -32,9 +32,9 @@ e2e: $(READY) ## start a cluster with Argo (root, Debian), run commits on it fro
 	tests/services/up registry base s3 cluster docker
 	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) tests/e2e $(ARGS)
 
-bench: $(READY) ## measure against Docker, BuildKit and crane (starts the servers; several minutes)
+bench: $(READY) ## measure against Docker, BuildKit and crane, and runs on a cluster (starts the servers; half an hour)
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
-	tests/services/up $(SERVICES) base --size 2G
+	tests/services/up $(SERVICES) s3 cluster base --size 2G
 	source <(tests/services/status --env)
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 

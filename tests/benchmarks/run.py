@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import first_line
 import machine
 import profiles
 import registry
@@ -62,6 +63,8 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
         ("--help", lambda: scenarios.help_text(bench, plan)),
     )
     sections = []
+    if (runs := first_line.section(plan, os.environ, 1 if plan.rounds < 9 else 3)) is not None:
+        sections.append(runs)
     for name, step in steps:
         _log(name)
         sections.append(step())
