@@ -34,7 +34,7 @@ e2e: $(READY) ## start a cluster with Argo (root, Debian), run commits on it fro
 
 bench: $(READY) ## measure against Docker, BuildKit and crane, and runs on a cluster (starts the servers; half an hour)
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
-	tests/services/up $(SERVICES) s3 cluster base --size 2G
+	tests/services/up $(SERVICES) base --size 2G
 	source <(tests/services/status --env)
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 

@@ -33,10 +33,10 @@ from tests.fixtures.team import Images, Team, make_team
 OURS, THEIRS = "builder run", "docker build, docker push, then the same run"
 TITLE = "From save to the first line of training"
 _TEXT = (
-    "One file of a repository of 4,000 files and 100 MB is saved, and fine-tuned on Argo: `builder run finetune --on argo`. Seconds until the "
-    "training process prints its first line; two pods have been started by then, the one that loads the configuration and the one that "
-    "trains, which is the same work for both ways. *Submitted* is until Argo has the run. A cold node has nothing of the image; the base is "
-    "{size}."
+    "One file of a repository of 4,000 files and 100 MB is saved, and fine-tuned on Argo: `builder run finetune --on argo`. Seconds until "
+    "the training process prints its first line; two pods have been started by then, the one that loads the configuration and the one "
+    "that trains, which is the same work for both ways. *Submitted* is until Argo has the run. A cold node has nothing of the image; the "
+    "base is {size}."
 )
 _FIRST = 'import time; print("first line", time.time(), flush=True)\n'
 _NAMESPACE = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "bench-"}})
