@@ -112,3 +112,7 @@ class DeployError(BuilderError):
 
 class ClusterError(BuilderError):
     """A Kubernetes cluster did not answer, or did not do what was asked."""
+
+
+class NotifyError(BuilderError):
+    """A message did not go out. Says nothing that is secret."""

@@ -39,6 +39,7 @@ def result_of(run: str, records: Records) -> RunResult:
         checkpoint=training.get("checkpoint", ""),
         loss=records.get("finetune", {}).get("loss"),
         scores=scores,
+        links=facts.get("links", {}),
         error=error.message if error else "",
         hint=error.hint if error else "",
     )
@@ -68,6 +69,12 @@ def why(records: Records) -> LaunchError | None:
         return None
     first = min(failed, key=lambda record: str(record["ended"]))
     return LaunchError(str(first["error"]), str(first.get("hint", "")), str(first.get("end", "failed")))
+
+
+def failed_step(records: Records) -> str:
+    """The step that failed first; empty when none says so."""
+    failed = {step: record for step, record in records.items() if step not in (RUN, EXIT) and record["state"] == "failed"}
+    return min(failed, key=lambda step: str(failed[step]["ended"]), default="")
 
 
 def _evaluated(step: str, record: Mapping[str, Any]) -> bool:

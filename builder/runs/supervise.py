@@ -17,7 +17,8 @@ from builder.data.ledger import RUN, Ledger, now
 from builder.errors import LaunchError
 from builder.model.run import RunResult
 from builder.runs.alive import mark
-from builder.runs.outcome import result_of, why
+from builder.runs.outcome import failed_step, result_of, why
+from builder.steps import notices
 from builder.steps.config import about
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
@@ -73,11 +74,13 @@ def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
     except BaseException as error:
         said = {} if isinstance(error, KeyboardInterrupt) else {"error": str(error)}
         ledger.write(request.run, RUN, {**record, "state": "stopped", "ended": now(), **said})
+        notices.of_end(request, replace(result_of(request.run, ledger.read(request.run)), error=said.get("error", "")))
         raise
     result = replace(_result(watched, ledger, code), seconds=round(time.monotonic() - began, 3))
     plain = result.to_json()
     kept = {name: plain[name] for name in _KEPT}
     ledger.write(request.run, RUN, {**record, **kept, "ended": now()})
+    notices.of_end(request, result, failed_step(ledger.read(request.run)))
     return result
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from builder.errors import SettingsError
 from builder.files import write_whole
 from builder.model.oci import canonical_json, sha256
+from builder.steps.links import links_of
 from builder.steps.perform import Facts, perform
 from builder.steps.publish import publish
 from builder.steps.request import Request, Task, identity
@@ -84,8 +85,8 @@ def about(request: Request) -> Facts:
     """What the ledger says of the run itself: a nightly has no starter that could write it down."""
     import msgspec
 
-    names = ("flow", "reference", "subject", "on", "namespace", "overrides", "evals")
-    return {**{name: msgspec.to_builtins(getattr(request, name)) for name in names}, "origin": msgspec.to_builtins(request.origin)}
+    names = ("flow", "reference", "subject", "on", "namespace", "overrides", "evals", "origin")
+    return {**{name: msgspec.to_builtins(getattr(request, name)) for name in names}, "links": links_of(request)}
 
 
 def config_file(request: Request, config: Config) -> Path:

@@ -8,9 +8,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from builder.data.ledger import now
+from builder.model.run import RunResult
+from builder.steps import notices
+from builder.steps.links import links_of
 from builder.steps.request import Request, Task, task_of
 from builder.steps.root import ledger_of
 
@@ -23,6 +28,7 @@ def main(environ: Mapping[str, str]) -> None:
     failures = parse_failures(environ.get("BUILDER_FAILURES", ""))
     record = ending(task, environ["BUILDER_STATUS"], failures, environ["BUILDER_STARTED"])
     ledger_of(task.request).write(task.request.run, STEP, record)
+    notices.of_end(task.request, result_of(task.request, record), record.get("at", ""))
 
 
 def ending(task: Task, status: str, failures: Sequence[Mapping[str, Any]], started: str) -> dict[str, Any]:
@@ -37,8 +43,23 @@ def ending(task: Task, status: str, failures: Sequence[Mapping[str, Any]], start
     told = _told(request)
     died = [failure for failure in failures if failure.get("type", "Pod") == "Pod" or failure.get("podName")] or list(failures)
     error = told.get("error") or "; ".join(dict.fromkeys(explain(failure) for failure in died)) or f"Argo ended the workflow: {status}"
-    step = told.get("at") or next((str(failure["templateName"]) for failure in died if failure.get("templateName")), "")
+    step = told.get("step") or next((str(failure["templateName"]) for failure in died if failure.get("templateName")), "")
     return {**record, "error": error, "hint": told.get("hint", ""), "end": told.get("end") or end_of(died), "at": step}
+
+
+def result_of(request: Request, record: Mapping[str, Any]) -> RunResult:
+    """What people are told of the run: its report, or how far it came."""
+    import msgspec
+
+    if record["state"] == "succeeded" and (kept := ledger_of(request).read(request.run).get("end", {}).get("result")):
+        return msgspec.convert(kept, RunResult)
+    result = RunResult(request.run, request.flow, request.commit, request.reference, record["state"], links=links_of(request))
+    return replace(result, error=record.get("error", ""), hint=record.get("hint", ""), seconds=_took(record))
+
+
+def _took(record: Mapping[str, Any]) -> float:
+    began, ended = (datetime.fromisoformat(record[name].replace("Z", "+00:00")) for name in ("started", "ended"))
+    return (ended - began).total_seconds()
 
 
 def _told(request: Request) -> Mapping[str, Any]:

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from builder.data.ledger import now
 from builder.errors import BuilderError, LaunchError
 from builder.settings import ErrorSettings, FlowSettings, seconds
-from builder.steps import order
+from builder.steps import notices, order
 from builder.steps.request import Task
 from builder.steps.root import ledger_of
 
 T = TypeVar("T")
 Facts = dict[str, Any]
 LOST = "lost"
-_OF_THE_OTHER_RUN = frozenset({"schema", "run", "step", "host", "attempt", "started", "ended", "log", "tries", "failures"})
+_OF_THE_OTHER_RUN = frozenset({"schema", "run", "step", "host", "attempt", "started", "ended", "log", "tries", "failures", "links"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,9 @@ class Record:
         return [*told, *[lost] * max(self._task.attempt - len(told), 1 if before.get("state") == "running" else 0)]
 
     def write(self, state: str, facts: Mapping[str, Any]) -> None:
-        self._ledger.write(self._task.request.run, self._step, {**self._facts, **facts, "state": state})
+        record = {**self._facts, **facts, "state": state}
+        self._ledger.write(self._task.request.run, self._step, record)
+        notices.of_step(self._task.request, self._step, record)
 
     def ended(self, state: str, facts: Mapping[str, Any], failures: list[Failure]) -> None:
         told: Facts = {"failures": [_plain(failure) for failure in failures], "tries": len(failures) + (state == "succeeded")}
