@@ -48,6 +48,7 @@ def assignment(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 def _assignments(text: str) -> dict[str, str]:
     from builder.cli import wiring
     from builder.cli.starting import Target
+    from builder.runs.flow_file import read_flow_file
     from builder.settings import FlowSettings, at_commit
     from builder.source.repository import Git
     from builder.steps.config import flat, load
@@ -57,6 +58,9 @@ def _assignments(text: str) -> dict[str, str]:
         commit = git.resolve(target.revision or "HEAD")
         settings, _ = at_commit(wiring.load_settings(), lambda path: git.read_path(commit, path), commit.sha)
         flow = settings.flow.get(target.flow, FlowSettings())
+        if flow.file:
+            parameters = read_flow_file(flow.file, git.read_path(commit, flow.file), "").parameters
+            return {name: "" if value is None else str(value) for name, value in parameters.items()}
         values = load(flow.config, lambda path: git.read_path(commit, path), (), flow.defaults).values
     return {**{key: str(value) for key, value in flat(values).items()}, "evals": ",".join(sorted(flow.evals))}
 

@@ -125,14 +125,14 @@ def _say_same(ready: Ready) -> RunResult | None:
 
 def _commit_before(maker: Maker, wanted: Wanted) -> Commit | None:
     """The first parent, if the flow and its configuration are there too."""
-    from builder.runs.prepare import choose_flow, flow_file
+    from builder.runs.prepare import check_flow, choose_flow
     from builder.settings import at_commit
 
     try:
         commit = maker.git.commit(wanted.commit.parents[0])
         settings, _ = at_commit(maker.settings, lambda path: maker.git.read_path(commit, path), commit.sha)
         flow = choose_flow(wanted.flow, settings)
-        flow_file(wanted.flow, flow)
+        check_flow(wanted.flow, flow, wanted.overrides, "")
         resolve_config(maker.git, replace(wanted, commit=commit, settings=settings, config=flow.config))
     except (BuilderError, IndexError):  # IndexError: the first commit
         return None
@@ -145,21 +145,22 @@ def _say_what_runs(prepared: Prepared) -> None:
 
 
 def _show_plan(git: Git, prepared: Prepared, form: str) -> None:
-    from builder.runs.prepare import choose_flow, chosen_evals
+    from builder.runs.prepare import choose_flow, chosen_evals, words_for
 
     wanted = prepared.wanted
     flow = choose_flow(wanted.flow, wanted.settings)
     values = dict(prepared.config.values)
+    command = flow.command or ("python", flow.file)
     evals = {action: flow.evals[action] for action in chosen_evals(wanted.flow, flow, wanted.overrides.evals)}
     if form == "json":
-        plan = {"flow": wanted.flow, "commit": wanted.commit.sha, "command": list(flow.command), "config": values, "on": prepared.on}
+        plan = {"flow": wanted.flow, "commit": wanted.commit.sha, "command": list(command), "config": values, "on": prepared.on}
         output.document({**plan, "evals": {name: words_of(words) for name, words in evals.items()}, "origin": dict(wanted.settings.origin)})
         return
     origin = wanted.settings.origin
     rows = [("commit", f"{wanted.commit.sha} {wanted.commit.subject}", "git"), ("image.base", wanted.settings.image.base, origin["image"])]
-    rows += [("command", " ".join(flow.command), origin[f"flow.{wanted.flow}"])]
+    rows += [("command", " ".join(command), origin[f"flow.{wanted.flow}"])]
     rows += [(f"evals.{name}", " ".join(words_of(words)), origin[f"flow.{wanted.flow}"]) for name, words in evals.items()]
-    changed = {word.partition("=")[0] for word in wanted.overrides.config}
+    changed = {word.partition("=")[0] for word in words_for(flow, wanted.overrides)}
     rows += [(f"config.{key}", str(value), "command line" if key in changed else wanted.config) for key, value in values.items()]
     output.table(("WHAT", "VALUE", "FROM"), rows)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from builder.runs.interpreter import Interpreter
     from builder.runs.prepare import Overrides, Wanted
     from builder.runs.supervise import Tell
+    from builder.settings import FlowSettings
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
@@ -68,7 +69,7 @@ class Asked:
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
     """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
     from builder.deploy.release import target_of
-    from builder.runs.prepare import Wanted, check_places, choose_flow, chosen_evals, flow_file, placed
+    from builder.runs.prepare import Wanted, check_flow, check_places, choose_flow, placed
     from builder.source.snapshot import take_snapshot
     from builder.steps.request import Origin
 
@@ -81,8 +82,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     if on == "argo":
         target_of(settings)
     flow = choose_flow(target.flow, settings)
-    flow_file(target.flow, flow)
-    chosen_evals(target.flow, flow, asked.overrides.evals)
+    check_flow(target.flow, flow, asked.overrides, asked.config)
     interpreter = _interpreter(maker, flow.python, target.flow) if on == "local" else None
     origin = origin or Origin(who=who(), main=snapshot is None and on_default_branch(maker.git, commit))
     python = interpreter.path if interpreter else ""
@@ -100,7 +100,20 @@ def resolve_config(git: Git, wanted: Wanted) -> Config:
     from builder.steps.config import load
 
     flow = wanted.settings.flow[wanted.flow]
+    if flow.file:
+        return _parameters(git, wanted, flow)
     return load(wanted.config, lambda path: git.read_path(wanted.commit, path), wanted.overrides.config, flow.defaults, flow.schema)
+
+
+def _parameters(git: Git, wanted: Wanted, flow: FlowSettings) -> Config:
+    from builder.runs.flow_file import check_words, read_flow_file
+    from builder.runs.prepare import words_for
+    from builder.steps.own import parameters
+
+    words = words_for(flow, wanted.overrides)
+    found = read_flow_file(flow.file, git.read_path(wanted.commit, flow.file), f"[flow.{wanted.flow}] file")
+    check_words(found, words, wanted.flow)
+    return parameters(words)
 
 
 def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:
@@ -189,6 +202,7 @@ def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
     """Writes the commit's tree, and runs the flow on this machine to its end."""
     from builder.runs.export import export
     from builder.runs.local import run_here
+    from builder.runs.own import run_own_here
     from builder.runs.places import Directories
     from builder.runs.prepare import choose_flow, flow_file
 
@@ -196,6 +210,8 @@ def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
     directories = Directories.of(maker.settings)
     directories.make()
     export(maker.git, wanted.commit, wanted.settings.image, Path(ready.request.place.workdir))
+    if ready.request.settings.file:
+        return run_own_here(ready.request, tool_path(), directories.state / "metaflow", os.environ, tell)
     flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
     return run_here(ready.request, flow, directories.state / "metaflow", os.environ, tell)
 

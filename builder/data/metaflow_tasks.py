@@ -23,6 +23,9 @@ _STAMP = re.compile(rb"^\[MFLOG\|0\|[^\]]*\]", re.MULTILINE)
 _LOGS = ("runtime", "task")
 _NOT_PLAIN = (pickle.UnpicklingError, ValueError, EOFError, OSError, AttributeError, ImportError, IndexError, KeyError, TypeError)
 
+Attempts = Mapping[tuple[str, str, int, str], Found]
+"""By step, task, number of the attempt, and what of it was found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -51,9 +54,10 @@ class MetaflowRun:
         last: dict[tuple[str, str], int] = {}
         for step, name, attempt, _ in attempts:
             last[step, name] = max(attempt, last.get((step, name), 0))
-        return sorted(in_threads(lambda at: self._task(*at[0], at[1], attempts), [*last.items()]), key=lambda task: (task.started, task.step))
+        tasks = in_threads(lambda at: self._task(*at[0], at[1], attempts), [*last.items()])
+        return sorted(tasks, key=lambda task: (task.started, task.step, task.name))
 
-    def _task(self, step: str, name: str, attempt: int, attempts: Mapping[tuple[str, str, int, str], Found]) -> Task:
+    def _task(self, step: str, name: str, attempt: int, attempts: Attempts) -> Task:
         began, ended = (attempts.get((step, name, attempt, file)) for file in ("attempt.json", "DONE.lock"))
         started = next(found.modified for found in (began, ended) if found)
         if ended is None:

@@ -36,6 +36,8 @@ def read_flow_file(path: str, data: bytes | None, where: str) -> FlowFile:
         raise SettingsError(f"{where}: {path} is no Python: {error}") from error
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     flow = _flow_class(tree, classes)
+    if flow is None and any(_name(node.func)[:1].isupper() for node in _script(tree)):
+        return FlowFile(path, {}, complete=False)  # its class is from another file
     if flow is None:
         raise SettingsError(
             f"{where}: {path} has no flow", "a class that is a FlowSpec, and at the end: if __name__ == '__main__': NAME_OF_THE_CLASS()"
@@ -65,14 +67,15 @@ def check_words(file: FlowFile, words: Sequence[str], where: str) -> dict[str, s
 
 def _flow_class(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> ast.ClassDef | None:
     """The class that the file makes an instance of when it runs as a script; else the only one that looks like a flow."""
-    made = [name for node in tree.body if isinstance(node, ast.If) for name in _calls(node)]
-    called = [classes[name] for name in made if name in classes]
+    called = [classes[name] for name in map(_name, (call.func for call in _script(tree))) if name in classes]
     flows = called or [node for node in classes.values() if any(_name(base).endswith("FlowSpec") for base in node.bases)]
     return flows[-1] if flows else None
 
 
-def _calls(node: ast.AST) -> Iterator[str]:
-    return (_name(call.func) for call in ast.walk(node) if isinstance(call, ast.Call))
+def _script(tree: ast.Module) -> Iterator[ast.Call]:
+    """What is called where it says `if __name__ == "__main__"`."""
+    parts = (node for node in tree.body if isinstance(node, ast.If) and "__name__" in ast.dump(node.test))
+    return (call for node in parts for call in ast.walk(node) if isinstance(call, ast.Call))
 
 
 def _lineage(flow: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> tuple[list[ast.ClassDef], bool]:

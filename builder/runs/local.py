@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ def run_here(request: Request, flow: Path, state: Path, environ: Mapping[str, st
     output = Path(request.place.output)
     output.mkdir(parents=True, exist_ok=True)
     log = output / FLOW_LOG
-    return supervise(Watched(request, log, tell), lambda: Processes(flow_command(request, flow), output, log, state, environ))
+    environment = metaflow_environment(state, environ)
+    return supervise(Watched(request, log, tell), lambda: Processes(flow_command(request, flow), output, log, environment))
 
 
 def flow_command(request: Request, flow: Path | str, python: str = sys.executable) -> list[str]:
@@ -39,8 +40,12 @@ def flow_command(request: Request, flow: Path | str, python: str = sys.executabl
 def metaflow_environment(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables less every setting of Metaflow and Python, plus ours: nobody's ~/.metaflowconfig takes part."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_OURS)}
+    return {**kept, **metaflow_settings(state)}
+
+
+def metaflow_settings(state: Path) -> dict[str, str]:
+    """What Metaflow's local runner needs to know, to keep everything of its own below `state`."""
     return {
-        **kept,
         "METAFLOW_HOME": str(state / "home"),
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(state),
         "METAFLOW_DEFAULT_DATASTORE": "local",
@@ -53,13 +58,13 @@ def metaflow_environment(state: Path, environ: Mapping[str, str]) -> dict[str, s
 class Processes:
     """A flow and everything that it started: one process group, which ends as a whole."""
 
-    def __init__(self, argv: list[str], cwd: Path, log: Path, state: Path, environ: Mapping[str, str]) -> None:
-        (state / "home").mkdir(parents=True, exist_ok=True)
+    def __init__(self, argv: Sequence[str], cwd: Path, log: Path, environment: Mapping[str, str]) -> None:
+        Path(environment["METAFLOW_HOME"]).mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
             self._child = process.start(
                 argv,
                 cwd=cwd,
-                env=metaflow_environment(state, environ),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file.fileno(),
                 stderr=file.fileno(),

@@ -65,7 +65,12 @@ def flow_file(name: str, flow: FlowSettings) -> Path:
 
 
 def chosen_evals(name: str, flow: FlowSettings, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The action types to evaluate, sorted; all when none is wanted in particular. Raises UsageError for one that is not there."""
+    """The action types to evaluate, sorted; all when none is wanted in particular. Raises UsageError for one that is not there.
+
+    To a team's own flow `evals` is a parameter like any other.
+    """
+    if flow.file:
+        return ()
     for action in wanted:
         if action not in flow.evals:
             raise UsageError(f"{EVALS}={action}: [flow.{name}.evals] has no such action type", f"it has {', '.join(sorted(flow.evals))}")
@@ -102,6 +107,20 @@ def check_places(launch: Mapping[str, LaunchSettings]) -> None:
             raise SettingsError(f"[launch.{step}] on = {settings.on!r} is not possible yet", 'on = "here" runs it in the step\'s own pod')
 
 
+def words_for(flow: FlowSettings, overrides: Overrides) -> tuple[str, ...]:
+    """The key=value words that go to the configuration, or to the parameters of a team's own flow."""
+    return (*overrides.config, f"{EVALS}={','.join(overrides.evals)}") if flow.file and overrides.evals else overrides.config
+
+
+def check_flow(name: str, flow: FlowSettings, overrides: Overrides, config: str) -> None:
+    """Raises what can be said against it without looking into the commit."""
+    if not flow.file:
+        flow_file(name, flow)
+        chosen_evals(name, flow, overrides.evals)
+    elif config:
+        raise UsageError(f"[flow.{name}] is {flow.file}, which has parameters and no configuration file", "key=value gives it parameters")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A flow at a commit, with the settings that hold for it, the configuration file that counts, and where it comes from."""
@@ -129,7 +148,7 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         data=data_of(settings),
         evals=chosen_evals(wanted.flow, flow, wanted.overrides.evals),
         config=wanted.config,
-        overrides=wanted.overrides.config,
+        overrides=words_for(flow, wanted.overrides),
         subject=wanted.commit.subject,
         on=on,
         namespace=settings.deploy.namespace if on == "argo" else "",

@@ -47,11 +47,15 @@ class Running(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A request that is executed, where Metaflow's own output goes, and who is told of steps."""
+    """A request that is executed, where Metaflow's own output goes, and who is told of steps.
+
+    `copy` brings the ledger up to date, for flows that do not write into it: it gets the flow's exit code, None while it runs.
+    """
 
     request: Request
     log: Path
     tell: Tell
+    copy: Callable[[int | None], None] = lambda _: None
 
 
 def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
@@ -70,7 +74,9 @@ def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
             running = start()
             record |= running.facts
             ledger.write(request.run, RUN, {**record, "state": "running"})
-            code = _wait(running, lambda: _tell_steps(ledger, watched))
+            code = _wait(running, lambda: _look(ledger, watched))
+        watched.copy(code)
+        _tell_steps(ledger, watched)
     except BaseException as error:
         said = {} if isinstance(error, KeyboardInterrupt) else {"error": str(error)}
         ledger.write(request.run, RUN, {**record, "state": "stopped", "ended": now(), **said})
@@ -114,6 +120,11 @@ def _wait(running: Running, look: Callable[[], None]) -> int:
         return code
     finally:
         running.end()
+
+
+def _look(ledger: Ledger, watched: Watched) -> None:
+    watched.copy(None)
+    _tell_steps(ledger, watched)
 
 
 def _tell_steps(ledger: Ledger, watched: Watched) -> None:

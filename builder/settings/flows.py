@@ -69,3 +69,9 @@ class FlowSettings:
     errors: Mapping[str, ErrorSettings] = table("what happens when a step fails")
     after: str = key("", "the flow after whose run at the same commit this one starts by itself")
     only_if: Literal["succeeded", "failed", "ended"] = key("succeeded", "how that run must have ended")
+
+    def __post_init__(self) -> None:
+        named = ("use", "command", "config", "defaults", "schema", "checkpoint", "evals", "scores", "errors")
+        both = [name for name in named if self.file and getattr(self, name)]
+        if both:
+            raise ValueError(f"file without {', '.join(both)}: the team's own flow says by itself what it does")

@@ -28,10 +28,11 @@ def join(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
 
 
 def run(task: Task, config: Config, training: Training, evaluations: Sequence[Evaluation]) -> RunResult:
-    return perform(task, "end", RunResult, lambda facts: _report(task.request, config, training, evaluations, facts))
+    return perform(task, "end", RunResult, lambda facts: conclude(task.request, config, training, evaluations, facts))
 
 
-def _report(request: Request, config: Config, training: Training, evaluations: Sequence[Evaluation], facts: Facts) -> RunResult:
+def conclude(request: Request, config: Config, training: Training, evaluations: Sequence[Evaluation], facts: Facts) -> RunResult:
+    """The result of a run that succeeded, written down for people and for the runs after it."""
     baseline = green.last(objects_of(request), request.flow, before=request.run)
     result = RunResult(
         run=request.run,

@@ -114,7 +114,8 @@ def identity(request: Request, config: str) -> str:
 
     digest = request.reference.rpartition("@")[2]
     evals = {action: msgspec.to_builtins(request.settings.evals[action]) for action in request.evals}
-    return sha256(canonical_json([request.flow, digest, config, list(request.settings.command), evals]))[7:39]
+    own = [request.settings.file] if request.settings.file else []
+    return sha256(canonical_json([request.flow, digest, config, list(request.settings.command), evals, *own]))[7:39]
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ def test_the_class_that_the_script_makes_counts() -> None:
     assert set(read(other.replace(b"    Train()", b"    Other()")).parameters) == {"alone"}
 
 
+def test_a_class_from_another_file() -> None:
+    found = read(b"from shared import Train\n\nif __name__ == '__main__':\n    Train()\n")
+    assert (found.parameters, found.complete) == ({}, False)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
