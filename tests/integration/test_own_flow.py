@@ -86,7 +86,7 @@ def an_interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def a_team(tmp_path: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A repository whose packages raise when they are imported; the working directory is in it."""
     files = {f"{name}/__init__.py": f"raise ImportError('{name} of the team was imported')\n".encode() for name in HOSTILE}
-    files |= {name: b"WHOSE = 'team'\n" for name in ("yaml.py", "src/helper.py", "flows/beside.py")}
+    files |= dict.fromkeys(("yaml.py", "src/helper.py", "flows/beside.py"), b"WHOSE = 'team'\n")
     files |= {"builder.toml": SETTINGS.replace("PYTHON", str(python)).encode(), "flows/own.py": OWN.encode()}
     repository = Repository.make(tmp_path / "team")
     repository.commit(files)
