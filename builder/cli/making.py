@@ -31,15 +31,26 @@ if TYPE_CHECKING:
 class Maker:
     """Makes images of one repository's commits in one store.
 
-    `to` names the store as the command line did; `base`, unless empty, replaces `[image] base`.
+    `to` names the store as the command line did; `base`, unless empty, replaces `[image] base`;
+    `start` is where the settings were found from.
     """
 
     def __init__(
-        self, git: Git, settings: Settings, store: Store, to: str, *, base: str = "", refresh: bool = False, dry_run: bool = False
+        self,
+        git: Git,
+        settings: Settings,
+        store: Store,
+        to: str,
+        *,
+        base: str = "",
+        refresh: bool = False,
+        dry_run: bool = False,
+        start: Path | None = None,
     ) -> None:
         self.git = git
         self.settings = settings
         self.store = store
+        self.start = start or settings.root
         self._base = base
         self._refresh = refresh
         self._dry_run = dry_run
@@ -216,6 +227,6 @@ def making(repo: Path | None, to: str = "", base: str = "", *, refresh: bool = F
 
             store = DryRun(store)
         try:
-            yield Maker(git, settings, store, to, base=base, refresh=refresh, dry_run=dry_run)
+            yield Maker(git, settings, store, to, base=base, refresh=refresh, dry_run=dry_run, start=start)
         finally:
             store.close()

@@ -11,7 +11,19 @@ import click
 from builder.cli import output
 from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.following import Steps, show_result
-from builder.cli.starting import Asked, Prepared, Ready, Target, make_ready, prepare, resolve_config, run_locally, same_run, submit_to_argo
+from builder.cli.starting import (
+    Asked,
+    Prepared,
+    Ready,
+    Target,
+    make_ready,
+    prepare,
+    resolve_config,
+    run_locally,
+    same_run,
+    submit_to_argo,
+    told_in_ledger,
+)
 from builder.errors import BuilderError, LaunchError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--again", is_flag=True, help="Run it even if the very same ran already.")
 @click.option("--refresh", is_flag=True, help="Make the image with today's settings and tool, even if the commit has one.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and where each value comes from. Starts nothing.")
+@click.option("--child", metavar="START", default="", hidden=True, help="As what another run starts this one: `Start`, packed.")
 @output.format_option("table", "json")
 def command(
     target: str,
@@ -54,6 +67,7 @@ def command(
     again: bool,
     refresh: bool,
     dry_run: bool,
+    child: str,
     form: str,
 ) -> None:
     """Run a flow at any commit, or with your tree as it is.
@@ -64,11 +78,13 @@ def command(
     """
     from builder.cli.making import making
     from builder.runs.prepare import Overrides
+    from builder.steps.request import Start
 
-    asked = Asked(Target.parse(target), Overrides.parse(overrides), on or "", config, include, place)
+    start = Start.unpack(child) if child else None
+    asked = Asked(Target.parse(target), Overrides.parse(overrides), on or "", config, include, place, start)
     if include and asked.target.revision is not None:
         raise UsageError("--include only goes with the working tree", f"leave out @{asked.target.revision}, or --include")
-    with making(repo, refresh=refresh) as maker:
+    with making(repo, refresh=refresh) as maker, told_in_ledger(maker, start):
         prepared = prepare(maker, asked)
         _say_what_runs(prepared)
         if dry_run:
@@ -76,8 +92,8 @@ def command(
             return
         cluster = _cluster(maker) if prepared.on == "argo" else None
         ready = make_ready(maker, prepared)
-        result = None if again else _say_same(ready)
-        earlier = _commit_before(maker, prepared.wanted) if form != "json" else None
+        result = None if again or start else _say_same(ready)
+        earlier = _commit_before(maker, prepared.wanted) if form != "json" and not start else None
         result = result or _execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
     if result.state in ("failed", "stopped", "lost"):

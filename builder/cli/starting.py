@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import UsageError
+from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
-    from builder.steps.request import Origin, Request
+    from builder.steps.request import Origin, Request, Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What will run and where, its configuration, who chose the interpreter (on this machine), and how people call it."""
+    """What will run and where, its configuration, who chose the interpreter (on this machine), and how people call it.
+
+    `run` is its name, where that is given.
+    """
 
     wanted: Wanted
     on: str
     config: Config
     interpreter: Interpreter | None
     label: str
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks for, word by word."""
+    """What the command line asks for, word by word. `child`: as what another run starts this one."""
 
     target: Target
     overrides: Overrides
@@ -64,6 +69,7 @@ class Asked:
     config: str = ""
     include: Sequence[str] = ()
     place: Sequence[str] = ()
+    child: Start | None = None
 
 
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
@@ -84,10 +90,12 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     flow = choose_flow(target.flow, settings)
     check_flow(target.flow, flow, asked.overrides, asked.config)
     interpreter = _interpreter(maker, flow.python, target.flow) if on == "local" else None
-    origin = origin or Origin(who=who(), main=snapshot is None and on_default_branch(maker.git, commit))
+    origin = origin or (asked.child.origin if asked.child else Origin(who=who()))
+    origin = replace(origin, main=snapshot is None and on_default_branch(maker.git, commit))
     python = interpreter.path if interpreter else ""
     wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
-    return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, _label(target.flow, commit, snapshot))
+    run, label = asked.child.run if asked.child else "", _label(target.flow, commit, snapshot)
+    return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, run)
 
 
 def _interpreter(maker: Maker, setting: str, flow: str) -> Interpreter:
@@ -138,6 +146,23 @@ def on_default_branch(git: Git, commit: Commit) -> bool:
     return False
 
 
+@contextmanager
+def told_in_ledger(maker: Maker, child: Start | None) -> Iterator[None]:
+    """Nobody sees the terminal of a run that another one started: why it could not start is in the ledger."""
+    try:
+        yield
+    except BuilderError as error:
+        if child:
+            from builder.data.ledger import Ledger
+            from builder.data.open import open_root
+            from builder.runs.children import refuse
+            from builder.runs.prepare import data_of
+
+            data = data_of(maker.settings)
+            refuse(Ledger(open_root(data.root, maker.settings.root, data.endpoint)), child, error)
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A request whose image is there; `image` is what it runs."""
@@ -155,7 +180,7 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     wanted = prepared.wanted
     _check_store(maker, prepared.on)
     image = maker.make(wanted.commit)
-    run = run_name(wanted.flow, wanted.commit)
+    run = prepared.run or run_name(wanted.flow, wanted.commit)
     if prepared.on == "local":
         place = on_this_machine(Directories.of(maker.settings), run, wanted.settings.image, wanted.python)
     else:
@@ -199,7 +224,8 @@ def same_run(ready: Ready) -> RunResult | None:
 
 
 def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
-    """Writes the commit's tree, and runs the flow on this machine to its end."""
+    """Writes the commit's tree, and runs the flow on this machine to its end. Starts what it asks for, and what comes after it."""
+    from builder.runs.child_here import Children
     from builder.runs.export import export
     from builder.runs.local import run_here
     from builder.runs.own import run_own_here
@@ -213,7 +239,10 @@ def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
     if ready.request.settings.file:
         return run_own_here(ready.request, tool_path(), directories.state / "metaflow", os.environ, tell)
     flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
-    return run_here(ready.request, flow, directories.state / "metaflow", os.environ, tell)
+    children = Children(ready.request, maker.start, directories, os.environ)
+    result = run_here(ready.request, flow, directories.state / "metaflow", os.environ, children.watching(tell))
+    children.follow(result)
+    return result
 
 
 def template_of(ready: Ready) -> dict[str, Any]:

@@ -157,6 +157,8 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         notify=settings.notify,
         tracker=settings.tracker,
         links=settings.links,
+        flows=tuple(sorted(settings.flow)),
+        then={name: other.only_if for name, other in sorted(settings.flow.items()) if other.after == wanted.flow},
     )
 
 

@@ -44,7 +44,13 @@ def _at_commit(in_force: Settings, read: Callable[[str], bytes | None], commit: 
     flows, warnings = _flows(document.get("flow", {}), where / "flow", unknown)
     origin |= {f"flow.{name}": where.file for name in flows}
     settled = replace(in_force, flow={**in_force.flow, **flows}, origin=origin)
-    return settled, (*warnings, *(explain(key, Tables, where.path) for key in unknown))
+    return settled, (*warnings, *(explain(key, Tables, where.path) for key in unknown), *_loose_chains(settled, where))
+
+
+def _loose_chains(settled: Settings, where: Where) -> list[str]:
+    """What follows a flow that neither the commit nor the settings in force have will never start."""
+    loose = [(name, flow.after) for name, flow in settled.flow.items() if flow.after and flow.after not in settled.flow]
+    return [f"{where / f'flow.{name}.after'}: there is no flow {after}" for name, after in loose]
 
 
 def _flows(tables: object, where: Where, unknown: list[Where]) -> tuple[dict[str, FlowSettings], list[str]]:

@@ -57,7 +57,7 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
     except ProgramMissingError as error:
         raise _no_program(_key(request, values), job, error) from error
     finally:
-        publish(request, step, {"log": job.log, "metrics.jsonl": metrics_path(request, step)})
+        publish(request, step, {path.name: path for path in (job.log, metrics_path(request, step), outbox_path(request, step))})
     took = time.monotonic() - started
     if finished.code != 0:
         end = ends.end_of(finished.code, timed_out=finished.timed_out, out_of_memory=ends.oom_kills() > kills)
@@ -96,7 +96,10 @@ def _key(request: Request, values: Mapping[str, str]) -> str:
 
 def _variables(request: Request, values: Mapping[str, str]) -> dict[str, str]:
     named = {"config": contract.CONFIG, "checkpoint": contract.CHECKPOINT, "output": contract.OUTPUT, "action": contract.ACTION}
-    return {contract.COMMIT: request.commit, contract.RUN: request.run, **{named[key]: value for key, value in values.items()}}
+    own = {contract.COMMIT: request.commit, contract.RUN: request.run}
+    if request.origin.parent:
+        own[contract.PARENT] = request.origin.parent
+    return {**own, **{named[key]: value for key, value in values.items()}}
 
 
 def _no_program(key: str, job: Job, error: ProgramMissingError) -> LaunchError:

@@ -160,10 +160,24 @@ def _apply(merged: Any, override: str, name: str, schema: Mapping[str, str]) -> 
         near = difflib.get_close_matches(key, _keys(OmegaConf.to_container(merged)), 1)
         raise SettingsError(f"{key}: {source} has no such key", f"did you mean {near[0]}?" if near else "add it to the file first")
     before = OmegaConf.select(merged, key, throw_on_resolution_failure=False)
-    value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
+    value = read_word(text)
     if not _fits(OmegaConf.to_container(before) if OmegaConf.is_config(before) else before, value):
         raise SettingsError(f"{key}: {source} has {_kind(before)} here, {text!r} is {_kind(value)}")
     OmegaConf.update(merged, key, value)
+
+
+def read_word(text: str) -> Any:
+    """The value that a word on the command line stands for. Raises SettingsError on what stands for none, such as `@x`."""
+    import yaml
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
+    except yaml.YAMLError as error:
+        why = str(getattr(error, "problem", None) or error)
+        raise SettingsError(
+            f"{text!r} cannot be a value: {why}", "text with such characters stands in double quotes, inside of the shell's"
+        ) from error
 
 
 def _has(merged: Any, key: str) -> bool:

@@ -10,6 +10,7 @@ from builder.model.run import Evaluation
 from builder.settings import ExternalSettings
 from builder.steps.command import directory, log_path, run_command
 from builder.steps.config import Config, config_file
+from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, Failure, perform, rule_for
 from builder.steps.request import Request, Task
 from builder.steps.root import objects_of
@@ -25,7 +26,7 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
     def work(facts: Facts) -> Evaluation:
         if isinstance(command, ExternalSettings):
             raise LaunchError(f"{request.run}: step {step}: nobody can be asked yet")
-        return _evaluate(request, step, action, command, config, checkpoint, facts)
+        return _evaluate(task, step, action, command, config, checkpoint, facts)
 
     def instead(failure: Failure) -> Evaluation:
         return Evaluation(action, fallback, 0.0, failure.error)
@@ -33,14 +34,14 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
     return perform(task, step, Evaluation, work, instead, log=log_path(request, step))
 
 
-def _evaluate(
-    request: Request, step: str, action: str, command: tuple[str, ...], config: Config, checkpoint: str, facts: Facts
-) -> Evaluation:
+def _evaluate(task: Task, step: str, action: str, command: tuple[str, ...], config: Config, checkpoint: str, facts: Facts) -> Evaluation:
+    request = task.request
     values = {"config": str(config_file(request, config)), "checkpoint": str(_fetched(request, step, checkpoint)), "action": action}
     ended = run_command(request, step, command, values)
     where = f"{request.run}: step {step}"
     score = find_score(ended, request.settings.scores.get(action), Path(request.place.workdir), where)
     facts.update(score=score, seconds=round(ended.seconds, 3))
+    start_asked(task, step, facts)
     return Evaluation(action, score, ended.seconds)
 
 

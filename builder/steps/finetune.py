@@ -10,6 +10,7 @@ from builder.model.run import Training
 from builder.steps import contract
 from builder.steps.command import log_path, run_command
 from builder.steps.config import Config, config_file
+from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, perform
 from builder.steps.request import Request, Task
 from builder.steps.root import objects_of
@@ -19,10 +20,11 @@ STEP = "finetune"
 
 def run(task: Task, config: Config) -> Training:
     """The checkpoint is in the data root when it returns. Raises LaunchError when the command fails or leaves no checkpoint."""
-    return perform(task, STEP, Training, lambda facts: _train(task.request, config, facts), log=log_path(task.request, STEP))
+    return perform(task, STEP, Training, lambda facts: _train(task, config, facts), log=log_path(task.request, STEP))
 
 
-def _train(request: Request, config: Config, facts: Facts) -> Training:
+def _train(task: Task, config: Config, facts: Facts) -> Training:
+    request = task.request
     directory = Path(request.place.output) / "checkpoint"
     directory.mkdir(parents=True, exist_ok=True)
     values = {"config": str(config_file(request, config)), "checkpoint": str(directory)}
@@ -31,6 +33,7 @@ def _train(request: Request, config: Config, facts: Facts) -> Training:
     losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)
     training = Training(frozen.digest, losses, ended.seconds, frozen.size)
     facts.update(loss=training.loss, seconds=round(ended.seconds, 3), checkpoint=frozen.digest)
+    start_asked(task, STEP, facts)
     return training
 
 

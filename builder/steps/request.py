@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from builder.errors import SettingsError
 from builder.model.oci import canonical_json, sha256
 from builder.settings import DataSettings, FlowSettings, LaunchSettings, NotifySettings, TrackerSettings
+
+SAME = "same"
+"""The revision of a run that is started at the very commit of the run which asks for it."""
 
 _PACKED = "request-"
 _LONGEST = 120_000
@@ -53,7 +56,8 @@ class Request:
     """All that the steps of a built-in flow need to know. Nothing in it is secret.
 
     `run` is empty in a template: there the workflow's name is the run's. `config` is the configuration file, relative to the commit's
-    root; overrides are `key=value`; `evals` the action types to evaluate. `data` has an absolute root.
+    root; overrides are `key=value`; `evals` the action types to evaluate. `data` has an absolute root. `flows` are those of the commit;
+    `then` the flows that start when this one has ended, with how it must have (`succeeded`, `failed`, `ended`).
     """
 
     run: str
@@ -74,6 +78,8 @@ class Request:
     notify: NotifySettings = field(default_factory=NotifySettings)
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     links: Mapping[str, str] = field(default_factory=dict)
+    flows: tuple[str, ...] = ()
+    then: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         import msgspec
@@ -119,11 +125,56 @@ def identity(request: Request, config: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A run that another one asks for. `run` is the name that it gets, the same however often it is asked for.
+
+    `rev` is a revision, or `same` for the commit of the run that asks; `overrides` are `key=value`; `on` is a target, or empty for that
+    of the run that asks; `where` names for people what asks: a line of a step's outbox, or a key of the settings.
+    """
+
+    run: str
+    flow: str
+    origin: Origin
+    rev: str = SAME
+    overrides: tuple[str, ...] = ()
+    evals: tuple[str, ...] = ()
+    on: str = ""
+    where: str = ""
+
+    def pack(self) -> str:
+        """As letters, digits, `-`, `_` and `=`."""
+        import msgspec
+
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode()
+
+    @classmethod
+    def unpack(cls, text: str) -> Start:
+        """Raises ValueError on what `pack` would not write."""
+        import msgspec
+
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=cls)
+
+
+class Starter(Protocol):
+    """Starts runs from where a step is executed."""
+
+    def prepare(self, request: Request, start: Start) -> Callable[[], object]:
+        """Finds out whether the run that `request` asks for can be started, and gives what starts it, once and for all.
+
+        Raises BuilderError. Nothing is started yet.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """One step of a run: the request under the run's name, and the how-manieth attempt of Metaflow's this is (0: the first)."""
+    """One step of a run: the request under the run's name, and the how-manieth attempt of Metaflow's this is (0: the first).
+
+    `starter` starts what the step's command asks for; None where whoever started this run does that, too.
+    """
 
     request: Request
     attempt: int = 0
+    starter: Starter | None = None
 
 
 def task_of(packed: str, run_id: str, attempt: int) -> Task:

@@ -138,3 +138,8 @@ def test_a_file_that_cannot_be_read_is_named(name: str, text: str | bytes, expec
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(SettingsError, match=r"the commit has no configuration file none\.yaml"):
         load("none.yaml", {}.get)
+
+
+def test_a_word_that_is_no_value() -> None:
+    assert message("name=@x").startswith("'@x' cannot be a value: found character")
+    assert resolve(YAML, 'name="@x"').values["name"] == "@x"

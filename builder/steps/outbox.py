@@ -1,0 +1,179 @@
+"""What a step's command asks to be started: JSON lines in $BUILDER_OUTBOX, all of them checked before the first is started.
+
+Described for users in docs/reference/contract.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from builder.errors import BuilderError, LaunchError
+from builder.model.oci import canonical_json, sha256
+from builder.steps.command import outbox_path
+from builder.steps.config import load, read_file, read_word
+from builder.steps.perform import Facts
+from builder.steps.request import SAME, Origin, Request, Start, Task
+
+DEEPEST = 5
+"""How many runs may have started each other before one: what starts itself again and again ends here."""
+
+MOST = 100
+"""How many runs one step may start."""
+
+_FORM = 'every line of $BUILDER_OUTBOX is JSON: {"start": "finetune", "rev": "same", "set": {"lr": 0.1}}'
+_KEYS = {"start": str, "rev": str, "set": dict, "evals": list, "on": str}
+_TARGETS = ("local", "docker", "argo")
+_FLOW = re.compile(r"[a-z][a-z0-9-]{0,21}\Z")
+_WORDS = re.compile(r"[A-Za-z0-9/._][A-Za-z0-9/._,=+@%-]*\Z")
+_SHA = re.compile(r"[0-9a-f]{7,40}\Z")
+
+
+def start_asked(task: Task, step: str, facts: Facts) -> None:
+    """Starts what the step's command asked for, and links to it. Raises LaunchError, and starts nothing, when one line is wrong.
+
+    Where the step cannot start runs, its record says what to start, and whoever started this run does it.
+    """
+    starts = read_outbox(task.request, step)
+    if not starts:
+        return
+    if task.starter is None:
+        facts["asked"] = [_plain(start) for start in starts]
+    else:
+        for begin in [_prepared(task, start) for start in starts]:
+            begin()
+    facts["started"] = [start.run for start in starts]
+
+
+def read_outbox(request: Request, step: str) -> tuple[Start, ...]:
+    """What the command asked for, in order; nothing when it wrote no file. Raises LaunchError naming the line that is wrong."""
+    try:
+        lines = outbox_path(request, step).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError as error:
+        raise LaunchError(f"{request.run}: step {step}: its outbox is not UTF-8", _FORM) from error
+    asked = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if len(asked) > MOST:
+        raise LaunchError(f"{request.run}: step {step} asks for {len(asked)} runs: a step may start {MOST}", "start fewer, or in two steps")
+    return tuple(_checked(request, _start(request, step, number, line)) for number, line in asked)
+
+
+def child_origin(request: Request) -> Origin:
+    """Of what the request's run starts."""
+    ours = request.origin
+    return Origin(who=ours.who, parent=request.run, depth=ours.depth + 1, main=ours.main)
+
+
+def check_depth(start: Start) -> None:
+    """Raises LaunchError when too many runs have started each other."""
+    if start.origin.depth > DEEPEST:
+        text = f"{start.where}: {start.origin.parent} is the last of {DEEPEST} runs that started each other: it may start no other"
+        raise LaunchError(text, "does a flow start itself again and again? `builder show` of each run names the one that started it")
+
+
+def child_name(flow: str, *asking: object) -> str:
+    """The same for the same `asking`: run, step and line, or run and setting. Nothing is started twice under one name."""
+    return f"{flow}-from-{sha256(canonical_json(list(asking)))[7:17]}"
+
+
+def is_same(start: Start, commit: str) -> bool:
+    """Whether it asks for the commit of the run that asks, by whichever name that can be seen without git."""
+    return start.rev == SAME or (bool(_SHA.match(start.rev)) and commit.startswith(start.rev))
+
+
+def _start(request: Request, step: str, number: int, line: str) -> Start:
+    where = f"{request.run}: step {step}: line {number} of its outbox"
+    try:
+        raw = json.loads(line)
+    except ValueError as error:
+        raise LaunchError(f"{where} is not JSON: {line[:200]}", _FORM) from error
+    if not isinstance(raw, dict):
+        raise LaunchError(f"{where} is no object: {line[:200]}", _FORM)
+    _check_keys(raw, where)
+    flow = raw["start"]
+    return Start(
+        run=child_name(flow, request.run, step, number),
+        flow=flow,
+        origin=child_origin(request),
+        rev=raw.get("rev", SAME),
+        overrides=tuple(_word(key, value, where) for key, value in raw.get("set", {}).items()),
+        evals=tuple(raw.get("evals", ())),
+        on=raw.get("on", ""),
+        where=where,
+    )
+
+
+def _check_keys(raw: Mapping[str, Any], where: str) -> None:
+    for key, value in raw.items():
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            raise LaunchError(f"{where} has a key that means nothing: {key}", f"did you mean {near[0]}?" if near else _FORM)
+        if not isinstance(value, _KEYS[key]) or not (value or key in ("set", "evals")):
+            raise LaunchError(f"{where}: {key} cannot be {json.dumps(value)[:200]}", _FORM)
+    if not _FLOW.match(raw.get("start", "")):
+        raise LaunchError(f"{where} names no flow to start", _FORM)
+    if not all(isinstance(action, str) for action in raw.get("evals", ())):
+        raise LaunchError(f"{where}: evals must be the names of action types", '"evals": ["click", "type"]')
+    if raw.get("on", "argo") not in _TARGETS:
+        raise LaunchError(f"{where}: a run cannot be on {raw['on']}", f"on is one of {', '.join(_TARGETS)}, or left out")
+
+
+def _word(key: str, value: object, where: str) -> str:
+    """As on the command line."""
+    if not key or "=" in key or key == "evals":
+        hint = '"evals": ["click"] stands beside "set"' if key == "evals" else _FORM
+        raise LaunchError(f"{where}: {key!r} in set cannot be a key of the configuration", hint)
+    return f"{key}={_text(value)}"
+
+
+def _text(value: object) -> str:
+    """JSON is YAML, too; but plain words stand without quotes, as people write them."""
+    plain = isinstance(value, str) and bool(_WORDS.match(value)) and read_word(value) == value
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _checked(request: Request, start: Start) -> Start:
+    """What can be known here: at the same commit the flow, and of the same flow the action types and the configuration, too."""
+    check_depth(start)
+    if not is_same(start, request.commit):
+        return start
+    if request.flows and start.flow not in request.flows:
+        near = difflib.get_close_matches(start.flow, request.flows, 1)
+        hint = f"did you mean {near[0]}?" if near else f"flows here: {', '.join(request.flows)}"
+        raise LaunchError(f"{start.where}: there is no [flow.{start.flow}] at commit {request.commit[:12]}", hint)
+    if start.flow == request.flow:
+        _check_words(request, start)
+    return start
+
+
+def _check_words(request: Request, start: Start) -> None:
+    settings = request.settings
+    for action in start.evals:
+        if action not in settings.evals:
+            hint = f"it has {', '.join(sorted(settings.evals))}"
+            raise LaunchError(f"{start.where}: [flow.{start.flow}.evals] has no action type {action}", hint)
+    read = partial(read_file, Path(request.place.workdir))
+    try:
+        load(settings.config, read, start.overrides, settings.defaults, settings.schema)
+    except BuilderError as error:
+        raise LaunchError(f"{start.where}: {error.message}", error.hint) from error
+
+
+def _prepared(task: Task, start: Start) -> Any:
+    assert task.starter is not None
+    try:
+        return task.starter.prepare(task.request, start)
+    except BuilderError as error:
+        raise LaunchError(f"{start.where}: {error.message}", error.hint) from error
+
+
+def _plain(start: Start) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(start)
