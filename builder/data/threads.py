@@ -17,8 +17,4 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], threads: int = _THREA
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(threads, len(items))) as pool:
-        try:
-            return list(pool.map(work, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        return list(pool.map(work, items))  # an error cancels what has not begun

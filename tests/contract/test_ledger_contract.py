@@ -75,7 +75,10 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_record_is_left_out_of_a_list_and_refused_by_name(root: Objects, data: bytes, tmp_path: Path) -> None:
+def test_a_damaged_record_is_left_out_of_a_list_and_refused_by_name(
+    root: Objects, data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_cache, "_SETTLED", -5)
     ledger, warned = Ledger(root, tmp_path / "cache"), []
     ledger.write("run-1", RUN, ENDED)
     ledger.write("run-2", RUN, ENDED)
