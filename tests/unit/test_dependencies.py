@@ -32,5 +32,5 @@ def imported() -> Iterator[str]:
 def test_imports_and_the_declared_dependencies_are_the_same() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {normalise(re.split(r"[^\w.-]", line)[0]) for line in project["dependencies"]}
-    used = {NAMES.get(name, name) for name in set(imported()) - OURS - sys.stdlib_module_names}
+    used = {NAMES.get(name, normalise(name)) for name in set(imported()) - OURS - sys.stdlib_module_names}
     assert used - {"tomllib"} == declared
