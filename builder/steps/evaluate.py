@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from builder.data.checkpoints import materialise
@@ -50,5 +51,6 @@ def _fetched(request: Request, step: str, checkpoint: str) -> Path:
     if not checkpoint:
         raise LaunchError(f"{request.run}: step {step} has no checkpoint to evaluate")
     target = directory(request, step) / "checkpoint"
+    shutil.rmtree(target, ignore_errors=True)  # of the try before this one, whose command may have written into it
     materialise(objects_of(request), checkpoint, target)
     return target
