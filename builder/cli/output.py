@@ -143,16 +143,9 @@ def size(count: int) -> str:
 
 def duration(seconds: float) -> str:
     """`35 ms`, `0.4 s`, `12 s`, `3 min 05 s`, `1 h 40 min`."""
-    if seconds < 0.095:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    from builder.model import units
+
+    return units.duration(seconds)
 
 
 def plural(count: int, noun: str) -> str:

@@ -116,7 +116,7 @@ def _execute(maker: Maker, ready: Ready, cluster: Cluster | None, wait: bool | N
 
 def _on_argo(cluster: Cluster, ready: Ready, *, wait: bool) -> RunResult:
     from builder.runs.argo import follow
-    from builder.runs.outcome import result_of
+    from builder.steps.outcome import result_of
     from builder.steps.root import ledger_of
 
     run = ready.request.run

@@ -214,8 +214,8 @@ def image_config(maker: Maker, image: BuiltImage) -> dict[str, Any]:
 
 def same_run(ready: Ready) -> RunResult | None:
     """The newest run that did the very same and succeeded."""
-    from builder.runs.outcome import result_of
     from builder.steps import green
+    from builder.steps.outcome import result_of
     from builder.steps.request import identity
     from builder.steps.root import ledger_of, objects_of
 

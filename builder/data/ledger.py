@@ -20,8 +20,11 @@ from builder.data.threads import in_threads
 from builder.errors import DataError
 
 SCHEMA = 1
-RUN = "run"
+RUN, EXIT = "run", "exit"
+"""Two steps that are none: what who started the run wrote of it, and what Argo's exit handler did."""
+
 _FOLDER = "ledger"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _RUNS_AT_ONCE = 64  # are read before the first of them is given
 
 Warn = Callable[[str], None]
@@ -104,9 +107,14 @@ class Ledger:
                 damaged(error)
             else:
                 records[record["step"]] = record
-        if self._cache and len(records) == len(listed) and records.get(RUN, {}).get("ended"):
+        if self._cache and len(records) == len(listed) and _is_over(records):
             self._cache.put(listed, records)
         return records
+
+
+def _is_over(records: Records) -> bool:
+    """Whether whoever looks after the run's end has written it down."""
+    return any(records.get(step, {}).get("ended") for step in (RUN, EXIT))
 
 
 def _parse(raw: bytes, key: str, objects: Objects) -> dict[str, Any]:
@@ -140,4 +148,9 @@ def _refuse(error: LedgerError) -> None:
 
 def now() -> str:
     """The time in UTC as the ledger writes it: 2024-05-01T08:00:00Z."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(timezone.utc).strftime(_TIME)
+
+
+def seconds_of(time: str) -> float:
+    """A time as the ledger writes it, in seconds since 1970."""
+    return datetime.strptime(time, _TIME).replace(tzinfo=timezone.utc).timestamp()

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from builder.data.ledger import RUN, Ledger, now
+from builder.data.ledger import EXIT, RUN, Ledger, now
 from builder.deploy.apply import Applied, ensure_queue, ensure_template, workflow
 from builder.deploy.cluster import Cluster
 from builder.errors import ClusterError
 from builder.model.run import RunResult
-from builder.runs.outcome import EXIT, result_of
 from builder.runs.supervise import Tell
 from builder.settings import QueueSettings
 from builder.steps.config import about
+from builder.steps.outcome import result_of
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of

@@ -17,9 +17,9 @@ from builder.data.ledger import RUN, Ledger, now
 from builder.errors import LaunchError
 from builder.model.run import RunResult
 from builder.runs.alive import mark
-from builder.runs.outcome import failed_step, result_of, why
 from builder.steps import notices
 from builder.steps.config import about
+from builder.steps.outcome import failed_step, result_of, why
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of

@@ -12,14 +12,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from builder.data.ledger import now
+from builder.data.ledger import EXIT, RUN, now
 from builder.model.run import RunResult
 from builder.steps import notices
 from builder.steps.links import links_of
 from builder.steps.request import Request, Task, task_of
 from builder.steps.root import ledger_of
 
-STEP = "exit"
 _STATES = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed"}
 
 
@@ -27,7 +26,7 @@ def main(environ: Mapping[str, str]) -> None:
     task = task_of(environ["BUILDER_REQUEST"], environ["BUILDER_RUN"], 0)
     failures = parse_failures(environ.get("BUILDER_FAILURES", ""))
     record = ending(task, environ["BUILDER_STATUS"], failures, environ["BUILDER_STARTED"])
-    ledger_of(task.request).write(task.request.run, STEP, record)
+    ledger_of(task.request).write(task.request.run, EXIT, record)
     notices.of_end(task.request, result_of(task.request, record), record.get("at", ""))
 
 
@@ -65,7 +64,7 @@ def _took(record: Mapping[str, Any]) -> float:
 def _told(request: Request) -> Mapping[str, Any]:
     """The record of the step that failed first, if one could write it."""
     records = ledger_of(request).read(request.run)
-    failed = [record for step, record in records.items() if step not in (STEP, "run") and record["state"] == "failed"]
+    failed = [record for step, record in records.items() if step not in (EXIT, RUN) and record["state"] == "failed"]
     return min(failed, key=lambda record: str(record.get("ended")), default={})
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
-from builder.data.ledger import now
+from builder.data.ledger import now, seconds_of
 from builder.files import write_whole
 from builder.model.run import Evaluation, RunResult, Training, finite
 from builder.steps import green, markdown
@@ -72,5 +71,4 @@ def _write(request: Request, result: RunResult, training: Training) -> None:
 
 def _since_start(request: Request) -> float:
     started = ledger_of(request).read(request.run).get("start", {}).get("started", now())
-    began = datetime.strptime(started, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    return round(max(0.0, time.time() - began.timestamp()), 3)
+    return round(max(0.0, time.time() - seconds_of(started)), 3)

@@ -11,9 +11,9 @@ import pytest
 
 from builder.data.directory import DirectoryObjects
 from builder.data.metaflow_tasks import MetaflowRun
-from builder.runs.outcome import result_of, state_of, why
 from builder.settings import FlowSettings
 from builder.steps import own
+from builder.steps.outcome import result_of, state_of, why
 from builder.steps.request import Origin, Request
 from builder.steps.root import ledger_of, objects_of
 from tests.fixtures.metaflow_store import write_task

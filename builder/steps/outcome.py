@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builder.data.ledger import RUN
+from builder.data.ledger import EXIT, RUN
 from builder.errors import LaunchError
 from builder.model.run import RunResult
 
 Records = Mapping[str, Mapping[str, Any]]
 """Of one run, by step. `run` is written by who started it, `exit` by the handler that Argo runs at the end."""
 
-EXIT = "exit"
 _ENDED = ("succeeded", "failed", "stopped", "lost")
 
 
@@ -57,24 +56,25 @@ def state_of(records: Records) -> str:
             return str(records[step]["state"])
     if records.get("end", {}).get("state") == "succeeded":
         return "succeeded"
-    steps = [record["state"] for step, record in records.items() if step not in (RUN, EXIT)]
-    return "running" if steps else str(records.get(RUN, {}).get("state", "unknown"))
+    return "running" if steps_of(records) else str(records.get(RUN, {}).get("state", "unknown"))
 
 
 def why(records: Records) -> LaunchError | None:
-    """What the step that failed first wrote down."""
-    failed = [record for step, record in records.items() if step not in (RUN, EXIT) and record["state"] == "failed"]
-    failed += [record for record in (records.get(EXIT, {}), records.get(RUN, {})) if record.get("error") and not failed]
-    if not failed:
-        return None
-    first = min(failed, key=lambda record: str(record["ended"]))
-    return LaunchError(str(first["error"]), str(first.get("hint", "")), str(first.get("end", "failed")))
+    """What the step that failed first wrote down; else what is known of the end of the run as a whole."""
+    first = failed_step(records)
+    told = records[first] if first else next((records[step] for step in (EXIT, RUN) if records.get(step, {}).get("error")), None)
+    return LaunchError(str(told["error"]), str(told.get("hint", "")), str(told.get("end", "failed"))) if told else None
 
 
 def failed_step(records: Records) -> str:
-    """The step that failed first; empty when none says so."""
-    failed = {step: record for step, record in records.items() if step not in (RUN, EXIT) and record["state"] == "failed"}
-    return min(failed, key=lambda step: str(failed[step]["ended"]), default="")
+    """The step that failed first and could say so; empty when none did."""
+    failed = [step for step, record in steps_of(records).items() if record["state"] == "failed"]
+    return min(failed, key=lambda step: str(records[step]["ended"]), default="")
+
+
+def steps_of(records: Records) -> Records:
+    """Without what was written of the run as a whole."""
+    return {step: record for step, record in records.items() if step not in (RUN, EXIT)}
 
 
 def _evaluated(step: str, record: Mapping[str, Any]) -> bool:
