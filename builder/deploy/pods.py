@@ -39,13 +39,14 @@ def toleration(text: str) -> dict[str, str]:
     return {**found, **({"value": value} if equals else {}), **({"effect": effect} if effect else {})}
 
 
-def retry_strategy(rule: ErrorSettings, *, goes_on: bool) -> dict[str, Any]:
-    """How often Argo makes a new pod. A step that the settings go on without gets one more: it is the one that goes on.
+def retry_strategy(rule: ErrorSettings, *, goes_on: bool, at_least: int = 0) -> dict[str, Any]:
+    """How often Argo makes a new pod. A step that the settings go on without gets one more: it is the one that goes on; one that waits
+    for somebody else is made again `at_least` so often.
 
     A pod whose step ended by itself with an error is not made again: the step has tried as often as it may.
     """
     wanted = POD_ENDS & set(rule.on) and rule.retry
-    limit = (rule.retry if wanted else 0) + goes_on
+    limit = max((rule.retry if wanted else 0) + goes_on, at_least)
     gone = " || ".join(f"lastRetry.exitCode == '{code}'" for code in _GONE)
     strategy = {"limit": limit, "retryPolicy": "Always", "expression": f"lastRetry.status == 'Error' || {gone}"}
     return {**strategy, "backoff": {"duration": f"{seconds(rule.backoff)}s", "factor": 2}}

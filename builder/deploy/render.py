@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from builder.deploy import names, pods
-from builder.deploy.compile import IMAGE, NAME, TOKEN
+from builder.deploy.compile import IMAGE, NAME, RETRIES, TOKEN
 from builder.deploy.exit_handler import EXIT, exit_template
 from builder.deploy.isolate import Surroundings, check_pinned, isolated
 from builder.model.oci import canonical_json, sha256
-from builder.settings import DeploySettings, QueueSettings, seconds
+from builder.settings import DeploySettings, ExternalSettings, QueueSettings, seconds
 from builder.steps.perform import rule_for
 from builder.steps.request import Request
 
@@ -75,7 +75,8 @@ def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     rule = rule_for(release.request.settings, step)
     goes_on = step == _MAY_GO_ON and (rule.otherwise == "continue" or rule.fallback is not None)
     asked = pods.with_pod(isolated(template, release.around), release.request.launching(step).pod)
-    retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on)}
+    waits = step == _MAY_GO_ON and any(isinstance(found, ExternalSettings) for found in release.request.settings.evals.values())
+    retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on, at_least=RETRIES if waits else 0)}
     return with_secret({**asked, **retry}, release.request.notify.secret)
 
 

@@ -13,7 +13,7 @@ from builder.errors import LaunchError, ProgramMissingError
 from builder.launch import Job, finish
 from builder.launch.here import Here, environment, executable
 from builder.model.run import Metric
-from builder.settings import seconds
+from builder.settings import ExternalSettings, seconds
 from builder.steps import contract, ends
 from builder.steps.publish import publish
 from builder.steps.request import Request
@@ -85,8 +85,13 @@ def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[
         python=request.place.python,
         env=request.place.env,
         variables={**_variables(request, values), **files},
-        hidden=(request.notify.webhook_env, request.notify.token_env),
+        hidden=(request.notify.webhook_env, request.notify.token_env, *_partners_keys(request)),
     )
+
+
+def _partners_keys(request: Request) -> list[str]:
+    """Whoever has one can sign results."""
+    return [found.key_env for found in request.settings.evals.values() if isinstance(found, ExternalSettings)]
 
 
 def _key(request: Request, values: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from builder.errors import SettingsError
 from builder.files import write_whole
 from builder.model.oci import canonical_json, sha256
+from builder.steps.external import check_keys
 from builder.steps.links import links_of
 from builder.steps.perform import Facts, perform
 from builder.steps.publish import publish
@@ -74,6 +75,7 @@ def resolve(task: Task) -> Config:
 
 def _resolve(request: Request, facts: Facts) -> Config:
     settings = request.settings
+    check_keys(request)
     read = partial(read_file, Path(request.place.workdir))
     config = load(request.config, read, request.overrides, settings.defaults, settings.schema)
     publish(request, "", {f"config{config.suffix}": config_file(request, config)})

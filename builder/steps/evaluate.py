@@ -9,6 +9,7 @@ from builder.data.checkpoints import materialise
 from builder.errors import LaunchError
 from builder.model.run import Evaluation
 from builder.settings import ExternalSettings
+from builder.steps import external
 from builder.steps.command import directory, log_path, run_command
 from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
@@ -26,13 +27,14 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
 
     def work(facts: Facts) -> Evaluation:
         if isinstance(command, ExternalSettings):
-            raise LaunchError(f"{request.run}: step {step}: nobody can be asked yet")
+            return external.ask(request, step, action, command, checkpoint, facts)
         return _evaluate(task, step, action, command, config, checkpoint, facts)
 
     def instead(failure: Failure) -> Evaluation:
         return Evaluation(action, fallback, 0.0, failure.error)
 
-    return perform(task, step, Evaluation, work, instead, log=log_path(request, step))
+    waits = isinstance(command, ExternalSettings)
+    return perform(task, step, Evaluation, work, instead, log=log_path(request, step), waits=waits)
 
 
 def _evaluate(task: Task, step: str, action: str, command: tuple[str, ...], config: Config, checkpoint: str, facts: Facts) -> Evaluation:

@@ -22,6 +22,13 @@ LOST = "lost"
 _OF_THE_OTHER_RUN = frozenset({"schema", "run", "step", "host", "attempt", "started", "ended", "log", "tries", "failures", "links"})
 
 
+class UnansweredError(LaunchError):
+    """Somebody else did not do in time what only he can: the run goes on without, whatever the settings say of failures."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, "timeout")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How a try ended: `failed`, `exit:3`, `timeout`, `killed`, `memory` or `lost`; what to say, and what to do next."""
@@ -47,11 +54,12 @@ def perform(
     instead: Callable[[Failure], T] | None = None,
     *,
     log: Path | None = None,
+    waits: bool = False,
 ) -> T:
     """Runs `work`, which may put what is worth knowing into the dictionary it gets, and keeps what it returns (a `kind`) in the ledger.
 
     `log` is the file that the step's command writes to; `instead` makes what to go on with, where the settings say so after a failure.
-    Raises what `work` raised last.
+    `waits`: it waits for somebody else, and when its pod is lost another one goes on waiting. Raises what `work` raised last.
     """
     record = Record(task, step, log)
     kept = kept_result(task, step)
@@ -60,17 +68,21 @@ def perform(
         record.write("succeeded", {**known, "kept": task.request.origin.retried, "ended": now()})
         return _restored(kept["result"], kind)
     rule = rule_for(task.request.settings, step)
-    failures = record.earlier()
+    failures = [] if waits else record.earlier()
+    facts, goes_on = Facts(), _goes_on(rule, instead)
     while not failures or _forgiven(rule, failures):
         if failures:
             _wait(record, rule, failures)
-        facts: Facts = {}
+        facts = {}
         record.write("running", {"tries": len(failures) + 1})
         try:
             result = work(facts)
         except Exception as error:
             failures = [*failures, Failure.of(error)]
-            if not _forgiven(rule, failures) and not _goes_on(rule, instead):
+            if isinstance(error, UnansweredError) and instead is not None:
+                goes_on = True
+                break
+            if not _forgiven(rule, failures) and not goes_on:
                 record.ended("failed", facts, failures)
                 raise
         except BaseException as error:  # the step is asked to end
@@ -79,11 +91,11 @@ def perform(
         else:
             record.ended("succeeded", {**facts, "result": _plain(result)}, failures)
             return result
-    if instead is None or not _goes_on(rule, instead):
+    if instead is None or not goes_on:
         record.ended("failed", {}, failures)
         raise LaunchError(failures[-1].error, failures[-1].hint, failures[-1].end)
     result = instead(failures[-1])
-    record.ended("missing", {"result": _plain(result)}, failures)
+    record.ended("missing", {**facts, "result": _plain(result)}, failures)
     return result
 
 
