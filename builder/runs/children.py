@@ -44,7 +44,7 @@ def following(request: Request, state: str) -> Iterator[Start]:
 def link(ledger: Ledger, run: str, step: str, starts: Sequence[Start]) -> None:
     """Adds to a record, of which this process is the writer, which runs came of it."""
     if starts:
-        ledger.write(run, step, {**ledger.read(run).get(step, {}), "started": [start.run for start in starts]})
+        ledger.write(run, step, {**ledger.read(run).get(step, {}), "children": [start.run for start in starts]})
 
 
 def _about(start: Start) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def start_asked(task: Task, step: str, facts: Facts) -> None:
     else:
         for begin in [_prepared(task, start) for start in starts]:
             begin()
-    facts["started"] = [start.run for start in starts]
+    facts["children"] = [start.run for start in starts]
 
 
 def read_outbox(request: Request, step: str) -> tuple[Start, ...]:

@@ -117,7 +117,7 @@ def test_a_run_starts_others(team: Repository, capsys: pytest.CaptureFixture[str
     head = ask(team, {"start": "finetune", "set": {"lr": 0.7}}, {"start": "finetune", "rev": first[:9], "evals": ["click"]})
     parent = run_json(capsys, "finetune@HEAD")
     assert (parent["state"], parent["scores"]) == ("succeeded", {"click": 0.2})
-    started = ledger(team).read(parent["run"])["finetune"]["started"]
+    started = ledger(team).read(parent["run"])["finetune"]["children"]
     assert len(set(started)) == 2
 
     same, other = (ended(team, run) for run in started)
@@ -144,7 +144,7 @@ def test_a_run_that_cannot_start_says_so_in_the_ledger(team: Repository, capsys:
     ask(team, {"start": "finetune", "rev": "no-such-branch"})
     parent = run_json(capsys, "finetune@HEAD")
     assert parent["state"] == "succeeded"
-    (child,) = ledger(team).read(parent["run"])["finetune"]["started"]
+    (child,) = ledger(team).read(parent["run"])["finetune"]["children"]
     record = ended(team, child)["run"]
     assert (record["state"], record["origin"]["parent"]) == ("failed", parent["run"])
     assert "no-such-branch" in record["error"]
@@ -153,7 +153,7 @@ def test_a_run_that_cannot_start_says_so_in_the_ledger(team: Repository, capsys:
 def test_a_flow_that_comes_after_another(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     commit(team, "Chain", {"builder.toml": SETTINGS + CHAINED})
     parent = run_json(capsys, "finetune@HEAD")
-    (child,) = ledger(team).read(parent["run"])["run"]["started"]
+    (child,) = ledger(team).read(parent["run"])["run"]["children"]
     assert child.startswith("publish-from-")
     records = ended(team, child)
     assert (records["run"]["state"], records["run"]["scores"]) == ("succeeded", {"click": 0.5})
@@ -164,7 +164,7 @@ def test_a_flow_that_comes_after_another(team: Repository, capsys: pytest.Captur
     commit(team, "Break it", {"train.py": "raise SystemExit(3)"})
     parent = run_json(capsys, "finetune@HEAD")
     assert parent["state"] == "failed"
-    (child,) = ledger(team).read(parent["run"])["run"]["started"]
+    (child,) = ledger(team).read(parent["run"])["run"]["children"]
     assert child.startswith("mourn-from-")
     assert ended(team, child)["run"]["state"] == "failed"
 
@@ -174,7 +174,7 @@ def test_nothing_is_started_twice(team: Repository, capsys: pytest.CaptureFixtur
     ask(team, {"start": "finetune"})
     parent = run_json(capsys, "finetune@HEAD")
     records = ledger(team).read(parent["run"])
-    (child,) = records["finetune"]["started"]
+    (child,) = records["finetune"]["children"]
     before = ended(team, child)
     request = kept_request(DirectoryObjects(team.directory / ".builder/data"), parent["run"])
     children = Children(request, team.directory, Directories.of(load(team.directory, {})), os.environ)

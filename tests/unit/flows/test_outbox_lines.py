@@ -130,7 +130,7 @@ def test_a_step_that_is_tried_again_asks_for_the_same_runs(tmp_path: Path) -> No
     for _ in range(2):
         fake, facts = Fake(), {}
         start_asked(Task(request_with(tmp_path, {"start": "finetune"}, {"start": "other"}), starter=fake), "finetune", facts)
-        assert facts == {"started": fake.started}
+        assert facts == {"children": fake.started}
         names.append(fake.started)
     assert names[0] == names[1]
     assert len(set(names[0])) == 2
@@ -145,7 +145,7 @@ def test_names_differ_by_run_step_and_line() -> None:
 def test_without_a_starter_the_record_says_what_to_start(tmp_path: Path) -> None:
     facts: dict[str, Any] = {}
     start_asked(Task(request_with(tmp_path, {"start": "finetune"})), "finetune", facts)
-    assert [asked["run"] for asked in facts["asked"]] == facts["started"]
+    assert [asked["run"] for asked in facts["asked"]] == facts["children"]
     json.dumps(facts)
 
 
