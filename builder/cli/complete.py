@@ -26,6 +26,11 @@ def flow_at_revision(ctx: click.Context, param: click.Parameter | None, incomple
     return [CompletionItem(f"{flow}@{item.value}", help=item.help) for item in revision(ctx, param, typed)]
 
 
+def flow_name(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """Flows of the settings in force."""
+    return words(dict.fromkeys(flows(), "flow"), incomplete)
+
+
 def revision(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
     """Branches and tags; short shas of the latest commits with their subjects."""
     names = dict.fromkeys(["HEAD", *_git("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes")], "")

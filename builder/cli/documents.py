@@ -91,6 +91,21 @@ DOCUMENTS = {
         },
         {},
     ),
+    "builder deploy": Document(
+        {
+            "commit": "the 40 digits of its sha",
+            "looked": "whether this only says what would be done (`--diff`, `--dry-run`)",
+            "objects": "in the order in which they were done",
+        },
+        {
+            "objects": {
+                "kind": "`template`, `queue`, `schedule`, or Kubernetes' own word in lower case",
+                "name": "of the object; of a queue the flow",
+                "done": "`created`, `changed`, `found`, `removed`, or `unknown` (a schedule that the settings do not name)",
+                "differences": "a line for each field that was otherwise",
+            }
+        },
+    ),
     "builder doctor": Document(
         {"checks": "in the order in which they ran"},
         {

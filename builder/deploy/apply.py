@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from builder.deploy.cluster import Cluster
+from builder.deploy.compare import differences
+from builder.deploy.names import MANAGED
 from builder.deploy.render import API, QUEUES
 from builder.errors import DeployError
 from builder.settings import QueueSettings
@@ -15,16 +17,21 @@ from builder.settings import QueueSettings
 TEMPLATE_LABEL = "workflows.argoproj.io/workflow-template"
 """By which Argo, too, finds the runs of a template."""
 
+_TEMPLATES = "workflowtemplates"
 _NOTICED = 30.0  # seconds after which Argo's controller knows a template
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An object of the cluster, and what was done: `created`, `found`, `changed`."""
+    """An object of the cluster, and what was done: `created`, `found`, `changed`, `removed`, or `unknown` to the settings.
+
+    `differences` says what was changed, a line for each field.
+    """
 
     kind: str
     name: str
     done: str
+    differences: tuple[str, ...] = ()
 
 
 def ensure_template(cluster: Cluster, template: Mapping[str, Any]) -> tuple[Applied, bool]:
@@ -35,12 +42,28 @@ def ensure_template(cluster: Cluster, template: Mapping[str, Any]) -> tuple[Appl
     name = template["metadata"]["name"]
     if cluster.create(template):
         return Applied("template", name, "created"), True
-    there = cluster.get("workflowtemplates", name)
-    if there is not None and digest_of(there) != digest_of(template):
+    there = cluster.get(_TEMPLATES, name)
+    if there is not None:
+        _check_template(template, there)
+    return Applied("template", name, "found"), there is None or _age(there) < _NOTICED
+
+
+def look_at_template(cluster: Cluster, template: Mapping[str, Any]) -> Applied:
+    """What `ensure_template` would do; where somebody changed the template, its differences are told, but nothing is done about them."""
+    name = template["metadata"]["name"]
+    there = cluster.get(_TEMPLATES, name)
+    if there is None:
+        return Applied("template", name, "created")
+    _check_template(template, there)
+    return Applied("template", name, "found", differences(template, there))
+
+
+def _check_template(template: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    name = template["metadata"]["name"]
+    if digest_of(there) != digest_of(template):
         raise DeployError(
             f"workflowtemplate {name} is there, and runs another image", f"somebody changed it: kubectl delete workflowtemplate {name}"
         )
-    return Applied("template", name, "found"), there is None or _age(there) < _NOTICED
 
 
 def _age(found: Mapping[str, Any]) -> float:
@@ -58,24 +81,29 @@ def ensure_queue(cluster: Cluster, flow: str, queue: QueueSettings) -> Applied |
     """The number of runs of the flow that may go on at once; nothing when any number may."""
     if not queue.at_once:
         return None
-    wanted = str(queue.at_once)
+    planned = look_at_queue(cluster, flow, queue.at_once)
+    if planned.done == "created" and cluster.create(queues(cluster.namespace, {flow: queue.at_once})):
+        return planned
+    if planned.done != "found":
+        cluster.patch("configmaps", QUEUES, queues(cluster.namespace, {flow: queue.at_once}))
+    return planned
+
+
+def look_at_queue(cluster: Cluster, flow: str, at_once: int) -> Applied:
+    """What `ensure_queue` would do."""
     there = cluster.get("configmaps", QUEUES)
-    if there is not None and (there.get("data") or {}).get(flow) == wanted:
+    before = ((there or {}).get("data") or {}).get(flow)
+    if before == str(at_once):
         return Applied("queue", flow, "found")
-    if there is None and cluster.create(_config_map(cluster.namespace, {flow: wanted})):
-        return Applied("queue", flow, "created")
-    cluster.patch("configmaps", QUEUES, {"data": {flow: wanted}})
-    return Applied("queue", flow, "changed")
+    done = "created" if there is None else "changed"
+    return Applied("queue", flow, done, (f"at once: {before or 'any number'} -> {at_once}",))
 
 
-def _config_map(namespace: str, data: Mapping[str, str]) -> dict[str, Any]:
-    labels = {"app.kubernetes.io/managed-by": "builder"}
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": QUEUES, "namespace": namespace, "labels": labels},
-        "data": dict(data),
-    }
+def queues(namespace: str, at_once: Mapping[str, int]) -> dict[str, Any]:
+    """The config map that says for every flow how many of its runs go on at once."""
+    metadata = {"name": QUEUES, "namespace": namespace, "labels": MANAGED}
+    data = {flow: str(number) for flow, number in at_once.items()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def workflow(template: Mapping[str, Any], run: str, request: str, annotations: Mapping[str, str], *, fresh: bool) -> dict[str, Any]:

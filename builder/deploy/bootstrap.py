@@ -5,12 +5,16 @@ Secrets are named, never made: their values are nobody's business but the cluste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from builder.settings import Settings
+from builder.deploy.apply import Applied
+from builder.deploy.cluster import Cluster, kind_of
+from builder.deploy.compare import differences
+from builder.deploy.names import MANAGED, plain_kind
+from builder.settings import DeploySettings, Settings
 
-_MANAGED = {"app.kubernetes.io/managed-by": "builder"}
 _RBAC = "rbac.authorization.k8s.io"
 
 RUN_RULES = (
@@ -44,7 +48,7 @@ def bootstrap(settings: Settings, deps_reference: str = "") -> list[dict[str, An
     """The manifests, in the order in which they are applied. `deps_reference` is the image to have on every node, if any."""
     deploy = settings.deploy
     namespace = deploy.namespace
-    objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": _MANAGED}}]
+    objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": MANAGED}}]
     for account, rules in ((deploy.account, RUN_RULES), (deploy.starter, START_RULES), (DEPLOYER, DEPLOY_RULES)):
         objects += account_with_role(namespace, account, rules)
     if deps_reference:
@@ -53,7 +57,7 @@ def bootstrap(settings: Settings, deps_reference: str = "") -> list[dict[str, An
 
 
 def account_with_role(namespace: str, name: str, rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    metadata = {"name": name, "namespace": namespace, "labels": _MANAGED}
+    metadata = {"name": name, "namespace": namespace, "labels": MANAGED}
     subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     role = {"apiGroup": _RBAC, "kind": "Role", "name": name}
     return [
@@ -65,7 +69,7 @@ def account_with_role(namespace: str, name: str, rules: Sequence[dict[str, Any]]
 
 def pre_pull(namespace: str, reference: str, pull_secrets: Sequence[str]) -> dict[str, Any]:
     """A DaemonSet that keeps an image on every node: what a commit adds to it is small."""
-    labels = {**_MANAGED, "app.kubernetes.io/name": "builder-pre-pull"}
+    labels = {**MANAGED, "app.kubernetes.io/name": "builder-pre-pull"}
     container = {
         "name": "pulled",
         "image": reference,
@@ -86,14 +90,58 @@ def pre_pull(namespace: str, reference: str, pull_secrets: Sequence[str]) -> dic
     }
 
 
-def secrets_needed(settings: Settings) -> dict[str, str]:
-    """The secrets that the settings name, with what each must hold: `kubectl create secret` makes them."""
-    deploy = settings.deploy
-    needed: dict[str, str] = {}
-    needed |= dict.fromkeys(deploy.secrets, "environment variables of every step, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    needed |= dict.fromkeys(deploy.pull_secrets, "kubernetes.io/dockerconfigjson: the registry's credentials")
+def foresee_bootstrap(cluster: Cluster, manifests: Iterable[Mapping[str, Any]]) -> list[Applied]:
+    """What `apply_bootstrap` would do. Reads only."""
+    return [_look(cluster, manifest) for manifest in manifests]
+
+
+def apply_bootstrap(cluster: Cluster, manifests: Iterable[Mapping[str, Any]]) -> Iterator[Applied]:
+    """Makes every object be as its manifest says, each as it is done. A namespace that is there is left alone: it may be somebody's.
+
+    Raises AuthError when this account may not, which is an administrator's work.
+    """
+    for manifest in manifests:
+        planned = _look(cluster, manifest)
+        if planned.done != "found":
+            cluster.apply(manifest)
+        yield planned
+
+
+def _look(cluster: Cluster, manifest: Mapping[str, Any]) -> Applied:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    there = cluster.get(kind_of(manifest), name)
+    changed = differences(manifest, there) if there is not None and kind != "Namespace" else ()
+    return Applied(plain_kind(manifest), name, "created" if there is None else "changed" if changed else "found", changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret that must be in the namespace, what it must hold, and the line that makes it."""
+
+    name: str
+    meaning: str
+    command: str
+
+
+def secrets_needed(settings: Settings) -> list[Secret]:
+    """The secrets that the settings name."""
+    deploy, notify = settings.deploy, settings.notify
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    needed = [_generic(deploy, name, "the environment of every step, such as S3 credentials", keys) for name in deploy.secrets]
+    needed += [_for_pulling(deploy, name) for name in deploy.pull_secrets]
     if deploy.git_secret:
-        needed[deploy.git_secret] = "url and token: how the starter reads the repository"
-    if settings.notify.secret:
-        needed[settings.notify.secret] = f"{settings.notify.webhook_env}, or {settings.notify.token_env}"
+        needed.append(_generic(deploy, deploy.git_secret, "how the starter of other revisions reads the repository", ("url", "token")))
+    if notify.secret:
+        needed.append(_generic(deploy, notify.secret, "where messages go: one of these", (notify.webhook_env, notify.token_env)))
     return needed
+
+
+def _generic(deploy: DeploySettings, name: str, meaning: str, keys: Sequence[str]) -> Secret:
+    values = " ".join(f"--from-literal={key}=..." for key in keys)
+    return Secret(name, meaning, f"kubectl --namespace {deploy.namespace} create secret generic {name} {values}")
+
+
+def _for_pulling(deploy: DeploySettings, name: str) -> Secret:
+    values = "--docker-server=... --docker-username=... --docker-password=..."
+    line = f"kubectl --namespace {deploy.namespace} create secret docker-registry {name} {values}"
+    return Secret(name, "the credentials with which nodes pull the image", line)

@@ -40,3 +40,8 @@ class Cluster(Protocol):
 
     def may(self, verb: str, kind: str) -> bool:
         """Whether this account may do so in the namespace."""
+
+
+def kind_of(manifest: Mapping[str, Any]) -> str:
+    """`WorkflowTemplate` is `workflowtemplates` in a path."""
+    return f"{manifest['kind'].lower()}s"

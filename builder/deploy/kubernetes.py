@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from builder.deploy.cluster import kind_of
 from builder.errors import AuthError, BuilderError, ClusterError
 
 _GROUPS = {
@@ -176,11 +177,6 @@ class KubernetesCluster:
         if status == 404:
             return ClusterError(f"{where}: there is none", "is Argo Workflows installed? `builder deploy --bootstrap` makes the namespace")
         return ClusterError(f"{where}: {said or 'status'} ({status})", _HINT if status >= 500 else "")
-
-
-def kind_of(manifest: Mapping[str, Any]) -> str:
-    """`WorkflowTemplate` is `workflowtemplates` in a path."""
-    return f"{manifest['kind'].lower()}s"
 
 
 def _plain(error: Exception) -> str:

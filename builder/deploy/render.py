@@ -56,6 +56,7 @@ def render(compiled: Mapping[str, Any], release: Release) -> dict[str, Any]:
     spec["workflowMetadata"] = _marked(spec["workflowMetadata"], release)
     spec["podMetadata"] = _queued(_marked(spec["podMetadata"], release), release.queue)
     metadata = {**_marked(filled["metadata"], release), "name": NAME, "namespace": release.deploy.namespace}
+    metadata["annotations"]["builder/subject"] = release.request.subject  # not inside the spec: Argo would read `{{` in it
     manifest = {"apiVersion": API, "kind": "WorkflowTemplate", "metadata": metadata, "spec": spec}
     check_pinned(manifest, release.request.reference)
     return _named(_without_nulls(manifest), release.request)
@@ -112,7 +113,6 @@ def _marked(metadata: Mapping[str, Any], release: Release) -> dict[str, Any]:
     stamp = datetime.fromtimestamp(release.date, timezone.utc).isoformat()
     full = {
         "builder/reference": request.reference,
-        "builder/subject": request.subject,
         "metaflow/deployment_timestamp": stamp,
         "metaflow/tags": json.dumps([f"commit:{request.commit}", f"digest:{digest}"]),
     }

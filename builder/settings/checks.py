@@ -81,7 +81,6 @@ def flow_names(values: Iterable[str]) -> None:
 _DURATION = re.compile(r"(\d+)(s|m|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ENDS = re.compile(r"(failed|timeout|killed|memory|lost|exit:\d{1,3})\Z")
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?#-]+\Z")
 _KUBERNETES = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _PLACEHOLDERS = {"run", "flow", "commit", "workflow", "namespace"}
 
@@ -144,14 +143,6 @@ def types(values: Mapping[str, str]) -> None:
 def kubernetes_name(value: str) -> None:
     if not _KUBERNETES.match(value):
         raise ValueError("a name of Kubernetes: lower case letters, digits and hyphens, at most 63")
-
-
-def cron(value: str) -> None:
-    if value.startswith("@") and value[1:] in ("yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"):
-        return
-    words = value.split()
-    if len(words) != 5 or not all(_CRON_FIELD.match(word) for word in words):
-        raise ValueError('five fields such as "0 2 * * *"')
 
 
 def assignments(values: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from builder.settings import checks
+from builder.settings import checks, times
 from builder.settings.fields import key, table
 
 
@@ -35,6 +35,7 @@ class DeploySettings:
     starter: str = key("builder-start", "the service account of runs that make templates of other revisions", checks.kubernetes_name)
     secrets: tuple[str, ...] = key((), "Kubernetes secrets whose keys are environment variables of every step (S3 credentials)")
     pull_secrets: tuple[str, ...] = key((), "Kubernetes secrets with which nodes pull the image")
+    pre_pull: bool = key(True, "`deploy --bootstrap` has every node pull what lies below the code of an image, before a run needs it")
     git_secret: str = key("", "the Kubernetes secret (keys `url`, `token`) with which the starter reads the repository")
     keep_succeeded: str = key("7d", "how long a run that succeeded stays in the cluster; its records stay longer", checks.duration)
     keep_failed: str = key("30d", "how long one that failed stays", checks.duration)
@@ -106,8 +107,8 @@ class ScheduleSettings:
     """A flow that starts by itself: deployed as a CronWorkflow. The table's name is the schedule's."""
 
     flow: str = key("", "the flow; the table's own name when empty")
-    cron: str = key("", "when, such as `0 2 * * *`", checks.cron)
-    timezone: str = key("UTC", "the time zone of `cron`, such as `Europe/Berlin`")
+    cron: str = key("", "when, such as `0 2 * * *`", times.cron)
+    timezone: str = key("UTC", "the time zone of `cron`, such as `Europe/Berlin`", times.timezone)
     concurrency: Literal["Forbid", "Allow", "Replace"] = key("Forbid", "what happens while the run before still goes on")
     set: tuple[str, ...] = key((), "key=value words, as on the command line", checks.assignments)
     suspend: bool = key(False, "whether it is paused when it is first made; later the cluster's own state stays")

@@ -137,7 +137,7 @@ def _decode(name: str, suffix: str, data: bytes) -> Any:
 
 def _yaml(text: str) -> Any:
     """With OmegaConf's reader: `1e-5` is a number to it, as YAML 1.2 has it."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
     from omegaconf import OmegaConf
 
     try:

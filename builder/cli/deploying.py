@@ -1,0 +1,88 @@
+"""From a commit's flows and the schedules in force to what goes to a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.cli.starting import Asked, Prepared, Ready, Target, make_ready, prepare, template_of
+from builder.errors import DeployError, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from builder.cli.making import Maker
+    from builder.deploy.deployment import Deployment
+    from builder.model.tree import Commit
+    from builder.settings import ScheduleSettings, Settings
+
+
+def chosen_flows(settings: Settings, wanted: Sequence[str]) -> list[str]:
+    """The flows to deploy, sorted; all of the commit's when none is named. Raises UsageError for one that is not there."""
+    if not settings.flow:
+        raise UsageError("there is no [flow.NAME] in the settings", "`builder init` writes one")
+    for name in wanted:
+        if name not in settings.flow:
+            raise UsageError(f"there is no [flow.{name}] in the settings", f"flows here: {', '.join(sorted(settings.flow))}")
+    return sorted(set(wanted or settings.flow))
+
+
+def chosen_schedules(settings: Settings, flows: Iterable[str]) -> dict[str, ScheduleSettings]:
+    """The schedules of these flows, by name. Raises SettingsError for one that starts nothing, or never."""
+    for name, schedule in settings.schedule.items():
+        if not schedule.cron:
+            raise SettingsError(f"[schedule.{name}] has no cron", 'such as cron = "0 2 * * *"')
+        if flow_of(name, schedule) not in settings.flow:
+            hint = f"flows of the commit: {', '.join(sorted(settings.flow))}"
+            raise SettingsError(f"[schedule.{name}] flow: the commit has no [flow.{flow_of(name, schedule)}]", hint)
+    return {name: schedule for name, schedule in sorted(settings.schedule.items()) if flow_of(name, schedule) in flows}
+
+
+def flow_of(name: str, schedule: ScheduleSettings) -> str:
+    return schedule.flow or name
+
+
+def deployment_of(maker: Maker, commit: Commit, flows: Sequence[str]) -> Deployment:
+    """Everything that can be refused is refused before the image is made, if it is missing."""
+    from builder.deploy.cron import cron_workflow
+    from builder.deploy.deployment import Deployment
+
+    settings = maker.settings_at(commit)
+    schedules = chosen_schedules(settings, flows)
+    prepared = {flow: _prepared(maker, commit, flow) for flow in flows}
+    starting = {name: _scheduled(maker, commit, name, schedule) for name, schedule in schedules.items()}
+    templates = {flow: template_of(make_ready(maker, one)) for flow, one in prepared.items()}
+    crons = [
+        cron_workflow(name, schedule, templates[flow_of(name, schedule)], _packed(make_ready(maker, starting[name])))
+        for name, schedule in schedules.items()
+    ]
+    at_once = {flow: queue.at_once for flow, queue in settings.queue.items() if queue.at_once}
+    return Deployment(tuple(templates.values()), at_once, tuple(crons), frozenset(settings.schedule), maker.store.name)
+
+
+def require_image(maker: Maker, commit: Commit) -> None:
+    """For whoever only looks: a template names its image's digest. Raises DeployError when there is no image."""
+    from builder.image.report import existing_image
+
+    if existing_image(maker.store, commit, commit.sha) is None:
+        sha = commit.sha[:12]
+        raise DeployError(f"{sha} has no image yet, so nobody knows its templates", f"`builder image --commit {sha}` makes it")
+
+
+def _prepared(maker: Maker, commit: Commit, flow: str) -> Prepared:
+    from builder.runs.prepare import Overrides
+
+    return prepare(maker, Asked(Target(flow, commit.sha), Overrides(), on="argo"))
+
+
+def _scheduled(maker: Maker, commit: Commit, name: str, schedule: ScheduleSettings) -> Prepared:
+    from builder.deploy.cron import who
+    from builder.runs.prepare import Overrides
+    from builder.steps.request import Origin
+
+    asked = Asked(Target(flow_of(name, schedule), commit.sha), Overrides.parse(schedule.set), on="argo")
+    return prepare(maker, asked, Origin(who=who(name), schedule=name))
+
+
+def _packed(ready: Ready) -> str:
+    """The name of the run is the workflow's, which Argo gives it."""
+    return replace(ready.request, run="").pack()

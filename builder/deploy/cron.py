@@ -1,0 +1,63 @@
+"""A schedule as an Argo CronWorkflow: one name for good, and the template of the commit that it starts now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from builder.deploy.names import MANAGED, schedule_name
+from builder.deploy.render import API
+from builder.settings import ScheduleSettings
+
+SCHEDULE_LABEL = "builder/schedule"
+
+_HISTORY = 1000
+"""Argo would keep three runs that succeeded and one that failed; how long runs stay, [deploy] says."""
+
+
+def cron_workflow(name: str, schedule: ScheduleSettings, template: Mapping[str, Any], request: str) -> dict[str, Any]:
+    """The CronWorkflow that starts `template` with the packed `request`. Its runs are called `<name>-<time>`.
+
+    `suspend` is there only where the settings say so: what somebody paused in the cluster stays paused.
+    """
+    marks = template["metadata"]
+    labels = {key: value for key, value in marks["labels"].items() if key.startswith("builder/")}
+    annotations = {key: marks["annotations"][key] for key in ("builder/reference", "builder/subject")}
+    spec = {
+        "schedules": [schedule.cron],  # `schedule` is gone from Argo 4, and this is there from 3.6 on
+        "timezone": schedule.timezone,
+        "concurrencyPolicy": schedule.concurrency,
+        "successfulJobsHistoryLimit": _HISTORY,
+        "failedJobsHistoryLimit": _HISTORY,
+        "workflowMetadata": {
+            "labels": {**labels, SCHEDULE_LABEL: name},
+            "annotations": {**annotations, "builder/who": who(name)},
+        },
+        "workflowSpec": {
+            "workflowTemplateRef": {"name": marks["name"]},
+            "arguments": {"parameters": [{"name": "request", "value": request}]},
+        },
+    }
+    metadata = {
+        "name": schedule_name(name),
+        "namespace": marks["namespace"],
+        "labels": {**MANAGED, **labels, SCHEDULE_LABEL: name},
+        "annotations": annotations,
+    }
+    paused = {"suspend": True} if schedule.suspend else {}
+    return {"apiVersion": API, "kind": "CronWorkflow", "metadata": metadata, "spec": {**spec, **paused}}
+
+
+def who(schedule: str) -> str:
+    """Who started a run that nobody did: the same whoever deployed, so that two people render the same."""
+    return f"schedule {schedule}"
+
+
+def template_of(cron: Mapping[str, Any]) -> str:
+    """The template that the CronWorkflow starts; empty when it names none."""
+    return str(cron["spec"].get("workflowSpec", {}).get("workflowTemplateRef", {}).get("name", ""))
+
+
+def image_of(cron: Mapping[str, Any]) -> str:
+    """The repository of the image that the CronWorkflow runs: the CronWorkflows of one namespace may be of several teams."""
+    return str((cron["metadata"].get("annotations") or {}).get("builder/reference", "")).partition("@")[0]
