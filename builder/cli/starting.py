@@ -15,6 +15,7 @@ from builder.errors import BuilderError, UsageError
 if TYPE_CHECKING:
     from builder.cli.making import Maker
     from builder.deploy.cluster import Cluster
+    from builder.deploy.compile import Source
     from builder.model.image import BuiltImage
     from builder.model.run import RunResult
     from builder.model.tree import Commit
@@ -48,7 +49,7 @@ class Target:
 class Prepared:
     """What will run and where, its configuration, who chose the interpreter (on this machine), and how people call it.
 
-    `run` is its name, where that is given.
+    `run` is its name, where that is given; `source` is what is compiled for Argo.
     """
 
     wanted: Wanted
@@ -56,6 +57,7 @@ class Prepared:
     config: Config
     interpreter: Interpreter | None
     label: str
+    source: Source
     run: str = ""
 
 
@@ -95,7 +97,23 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     python = interpreter.path if interpreter else ""
     wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
     run, label = asked.child.run if asked.child else "", _label(target.flow, commit, snapshot)
-    return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, run)
+    return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, source_of(maker.git, wanted), run)
+
+
+def source_of(git: Git, wanted: Wanted) -> Source:
+    """The flow's file, or of a team's own flow what it is compiled with. Nothing is read yet."""
+    from builder.deploy.compile import Source
+    from builder.deploy.own_files import OwnFiles
+    from builder.launch.behind import tool_path
+    from builder.runs.prepare import choose_flow, flow_file
+    from builder.settings import LaunchSettings
+
+    settings = wanted.settings
+    flow, label = choose_flow(wanted.flow, settings), f"[flow.{wanted.flow}]"
+    if not flow.file:
+        return Source(flow_file(wanted.flow, flow), tool_path(), label)
+    pod = settings.launch.get("default", LaunchSettings()).pod
+    return Source(OwnFiles(git, wanted.commit, settings.image, flow.file, pod), tool_path(), f"{label} {flow.file}")
 
 
 def _interpreter(maker: Maker, setting: str, flow: str) -> Interpreter:
@@ -225,6 +243,7 @@ def same_run(ready: Ready) -> RunResult | None:
 
 def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
     """Writes the commit's tree, and runs the flow on this machine to its end. Starts what it asks for, and what comes after it."""
+    from builder.launch.behind import tool_path
     from builder.runs.child_here import Children
     from builder.runs.export import export
     from builder.runs.local import run_here
@@ -236,11 +255,13 @@ def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
     directories = Directories.of(maker.settings)
     directories.make()
     export(maker.git, wanted.commit, wanted.settings.image, Path(ready.request.place.workdir))
-    if ready.request.settings.file:
-        return run_own_here(ready.request, tool_path(), directories.state / "metaflow", os.environ, tell)
-    flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
     children = Children(ready.request, maker.start, directories, os.environ)
-    result = run_here(ready.request, flow, directories.state / "metaflow", os.environ, children.watching(tell))
+    state, watching = directories.state / "metaflow", children.watching(tell)
+    if ready.request.settings.file:
+        result = run_own_here(ready.request, tool_path(), state, os.environ, watching)
+    else:
+        flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
+        result = run_here(ready.request, flow, state, os.environ, watching)
     children.follow(result)
     return result
 
@@ -248,27 +269,13 @@ def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
 def template_of(ready: Ready) -> dict[str, Any]:
     """The WorkflowTemplate of the request's flow at its commit. It holds no run, and nothing of this one's own words."""
     from builder.cache import cache_root
-    from builder.deploy.compile import Source
     from builder.deploy.release import Bench, make_template
-    from builder.runs.prepare import choose_flow, flow_file, release_request
+    from builder.runs.prepare import release_request
     from builder.steps.root import objects_of
 
     wanted = ready.prepared.wanted
-    flow = choose_flow(wanted.flow, wanted.settings)
-    file = flow_file(wanted.flow, flow)
-    source = Source(file, tool_path(), f"[flow.{wanted.flow}]")
     bench = Bench(objects_of(ready.request), cache_root(os.environ) / "flows", os.environ)
-    return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, source, bench)
-
-
-def tool_path() -> tuple[str, ...]:
-    """Where a process finds this tool and what it needs, whatever its working directory is."""
-    import sys
-
-    import builder
-
-    own = str(Path(builder.__file__).parent.parent)
-    return tuple(dict.fromkeys((own, *(entry for entry in sys.path if entry and "site-packages" in entry))))
+    return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, ready.prepared.source, bench)
 
 
 def submit_to_argo(ready: Ready, cluster: Cluster) -> list[Any]:

@@ -106,8 +106,10 @@ def queues(namespace: str, at_once: Mapping[str, int]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-def workflow(template: Mapping[str, Any], run: str, request: str, annotations: Mapping[str, str], *, fresh: bool) -> dict[str, Any]:
-    """A run of the template, as an object to create. `request` is packed.
+def workflow(
+    template: Mapping[str, Any], run: str, arguments: Mapping[str, Any], annotations: Mapping[str, str], *, fresh: bool
+) -> dict[str, Any]:
+    """A run of the template, as an object to create.
 
     Argo's controller looks templates up in what it has seen of the cluster, and fails a run of one that it has not seen yet
     ("workflowtemplates ... not found"): a run of a `fresh` one carries the template's spec itself.
@@ -121,5 +123,4 @@ def workflow(template: Mapping[str, Any], run: str, request: str, annotations: M
         "annotations": {"builder/reference": marks["annotations"]["builder/reference"], **annotations},
     }
     spec = template["spec"] if fresh else {"workflowTemplateRef": {"name": marks["name"]}}
-    arguments = {"parameters": [{"name": "request", "value": request}]}
-    return {"apiVersion": API, "kind": "Workflow", "metadata": metadata, "spec": {**spec, "arguments": arguments}}
+    return {"apiVersion": API, "kind": "Workflow", "metadata": metadata, "spec": {**spec, "arguments": dict(arguments)}}

@@ -14,22 +14,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from builder import process
 from builder.data.interface import Objects
 from builder.errors import DeployError, ProcessError
 from builder.files import write_whole
 from builder.model.oci import canonical_json, sha256
+from builder.steps import begin
 
 NAME, IMAGE, TOKEN = "builder-name-placeholder", "builder.invalid/image-placeholder", "builder-token-placeholder"
 """They stand in command lines, in JSON inside JSON and in plain values, and are replaced as text: nothing in them needs quoting."""
 
 RETRIES = 4
 """As many as Metaflow allows (MAX_ATTEMPTS in metaflow_config.py). What really holds is put into the template later."""
-
-METAFLOW_FOLDER = "metaflow"
-"""Of the data root: where Metaflow keeps artifacts, logs and code packages."""
 
 _FORMAT = 1
 _RANDOM_NAME = re.compile(r"(metaflow\.plugins\.argo\.set_parameters )([a-z]{10}) ")
@@ -49,13 +47,57 @@ class Target:
     service: str = ""
 
 
+class Files(Protocol):
+    """What a team's own flow is compiled in: files of the commit, with the flow's among them."""
+
+    @property
+    def name(self) -> str:
+        """The flow file, relative to their root."""
+
+    @property
+    def key(self) -> str:
+        """The hash of all of them, and of what they are compiled with."""
+
+    def fill(self, directory: Path) -> None:
+        """Writes them."""
+
+    def variables(self, directory: Path, tool: Sequence[str]) -> Mapping[str, str]:
+        """With which the interpreter that compiles finds what they import, written to `directory`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A flow file and the import path with which it is compiled. `label` names it in messages."""
+    """A built-in flow's file, or the files of a team's own; `path` is where this tool and Metaflow are, `label` names it in messages."""
 
-    file: Path
+    file: Path | Files
     path: tuple[str, ...]
     label: str
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def key(self) -> str:
+        return sha256(self.file.read_bytes()) if isinstance(self.file, Path) else self.file.key
+
+    def written(self, directory: Path) -> Path:
+        """The flow file, written into `directory` with what belongs to it."""
+        if isinstance(self.file, Path):
+            (directory / self.name).write_bytes(self.file.read_bytes())
+        else:
+            self.file.fill(directory)
+        return directory / self.name
+
+    def variables(self, directory: Path) -> Mapping[str, str]:
+        if isinstance(self.file, Path):
+            return {"PYTHONPATH": ":".join(self.path)}
+        return self.file.variables(directory, self.path)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """A team's own flow says by itself what is tried again."""
+        return ("--with", f"retry:times={RETRIES},minutes_between_retries=0") if isinstance(self.file, Path) else ()
 
 
 def compile_flow(source: Source, target: Target, objects: Objects, cache: Path, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -85,7 +127,7 @@ def normalise(text: str) -> dict[str, Any]:
 
 
 def _key(source: Source, target: Target) -> str:
-    parts = [_FORMAT, version("metaflow"), sys.version_info[:2], sha256(source.file.read_bytes()), source.file.name, asdict(target)]
+    parts = [_FORMAT, version("metaflow"), sys.version_info[:2], source.key, source.name, asdict(target)]
     own = [Path(__file__).with_name(name).read_bytes().hex() for name in ("thin.py", "compile.py")]
     return sha256(canonical_json([*parts, own]))[7:39]
 
@@ -102,11 +144,12 @@ def first_container(compiled: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _run(source: Source, target: Target, environ: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory(prefix="builder-compile-") as scratch:
-        flow = Path(scratch) / source.file.name
-        flow.write_bytes(source.file.read_bytes())
-        environment = {**_environment(target, scratch, environ), "PYTHONPATH": ":".join(source.path)}
+        directory = Path(scratch) / "flow"
+        directory.mkdir()
+        flow = source.written(directory)
+        environment = {**_environment(target, scratch, environ), **source.variables(directory)}
         try:
-            done = process.run(_command(flow), cwd=scratch, env=environment, timeout=300)
+            done = process.run(_command(flow, source.options), cwd=scratch, env=environment, timeout=300)
         except ProcessError as error:
             said = "\n".join(f"  {line}" for line in error.stderr.strip().splitlines()[-12:])
             raise DeployError(f"{source.label} cannot be compiled for Argo; Metaflow says:\n{said}", _hint(error.stderr)) from error
@@ -116,20 +159,11 @@ def _run(source: Source, target: Target, environ: Mapping[str, str]) -> str:
     return done.text[start:]
 
 
-def _command(flow: Path) -> Sequence[str]:
+def _command(flow: Path, options: Sequence[str]) -> Sequence[str]:
+    """`thin.py` is started as a file: a repository may have a package of any name, `builder` too."""
     argo = ["argo-workflows", "--name", NAME, "create", "--only-json", "--new-token", TOKEN, "--no-auto-emit-argo-events"]
-    retry = ["--with", f"retry:times={RETRIES},minutes_between_retries=0"]
-    return [
-        sys.executable,
-        "-m",
-        "builder.deploy.thin",
-        str(flow),
-        "--no-pylint",
-        "--quiet",
-        *retry,
-        *argo,
-        "--no-enable-error-msg-capture",
-    ]
+    thin = str(Path(__file__).with_name("thin.py"))
+    return [sys.executable, thin, str(flow), "--no-pylint", "--quiet", *options, *argo, "--no-enable-error-msg-capture"]
 
 
 def _environment(target: Target, scratch: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -146,7 +180,7 @@ def _environment(target: Target, scratch: str, environ: Mapping[str, str]) -> di
         "METAFLOW_USER": "builder",
         "METAFLOW_DEFAULT_METADATA": "service" if target.service else "local",
         "METAFLOW_DEFAULT_DATASTORE": "s3",
-        "METAFLOW_DATASTORE_SYSROOT_S3": f"{target.root.rstrip('/')}/{METAFLOW_FOLDER}",
+        "METAFLOW_DATASTORE_SYSROOT_S3": f"{target.root.rstrip('/')}/{begin.FOLDER}",
         "METAFLOW_KUBERNETES_NAMESPACE": target.namespace,
         "METAFLOW_KUBERNETES_SERVICE_ACCOUNT": target.account,
         "METAFLOW_KUBERNETES_SECRETS": ",".join(target.secrets),
@@ -158,4 +192,6 @@ def _environment(target: Target, scratch: str, environ: Mapping[str, str]) -> di
 def _hint(said: str) -> str:
     if "S3" in said or "Credentials" in said:
         return "compiling writes into [data] root: `builder doctor` checks whether that can be written"
+    if "No module named" in said:
+        return "what a flow imports at its top must be Python of the commit; import the rest inside of steps, which run in the image"
     return "python FLOW.py show says more"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from builder.deploy.isolate import isolated
+from builder.deploy.isolate import for_built_in, isolated
 
 if TYPE_CHECKING:
     from builder.deploy.render import Release
@@ -18,8 +18,7 @@ def exit_template(release: Release) -> dict[str, Any]:
     from builder.deploy.render import with_secret
 
     values = {
-        "BUILDER_REQUEST": "{{workflow.parameters.request}}",
-        "BUILDER_RUN": "{{workflow.name}}",
+        **told(release),
         "BUILDER_STATUS": "{{workflow.status}}",
         "BUILDER_FAILURES": "{{workflow.failures}}",
         "BUILDER_STARTED": "{{workflow.creationTimestamp}}",
@@ -34,4 +33,13 @@ def exit_template(release: Release) -> dict[str, Any]:
         "envFrom": [{"secretRef": {"name": name}} for name in release.deploy.secrets],
     }
     template = {"name": EXIT, "serviceAccountName": release.deploy.account, "container": container, "activeDeadlineSeconds": 600}
-    return with_secret(isolated(template, release.around), release.request.notify.secret)
+    return with_secret(isolated(template, for_built_in(release.workdir)), release.request.notify.secret)
+
+
+def told(release: Release) -> dict[str, str]:
+    """From which a process of the tool's knows the run that it belongs to."""
+    from builder.deploy.render import parameter_of
+
+    request = f"{{{{workflow.parameters.{parameter_of(release.request)}}}}}"
+    found = {"BUILDER_REQUEST": request, "BUILDER_RUN": "{{workflow.name}}"}
+    return {**found, "BUILDER_FLOW_CLASS": release.flow_class} if release.request.settings.file else found

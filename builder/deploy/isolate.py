@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.errors import DeployError
+from builder.launch.behind import beside, path_of, with_tool_behind
+from builder.steps import contract
+from builder.steps.request import Place
 
 TOOL_PATH = "/opt/builder"
 _VOLUME = {"name": "builder-work", "emptyDir": {}}
@@ -29,6 +32,16 @@ def for_built_in(workdir: str) -> Surroundings:
     """A built-in flow runs on the tool's path alone. Without the last variable every pod would install packages."""
     env = {"PYTHONPATH": TOOL_PATH, "PYTHONNOUSERSITE": "1", "METAFLOW_HOME": workdir, "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1"}
     return Surroundings(workdir, env)
+
+
+def for_own(workdir: str, place: Place, file: str) -> Surroundings:
+    """A team's own flow runs on the team's path, as the image has it, with the tool behind everything.
+
+    Its file comes with Metaflow's code package, and Python looks beside it: so the commit's directory of the file is put first.
+    """
+    path = (beside(place.workdir, file), *path_of(place.env))
+    home = {"METAFLOW_HOME": workdir, "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1", contract.WORKDIR: place.workdir}
+    return Surroundings(workdir, {**with_tool_behind(path, (TOOL_PATH,)), **home, contract.RUN: "{{workflow.name}}"})
 
 
 def isolated(template: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:

@@ -24,6 +24,16 @@ def with_pod(template: Mapping[str, Any], pod: PodSettings) -> dict[str, Any]:
     return _with_shared_memory(result, pod.shared_memory) if pod.shared_memory else result
 
 
+def with_defaults(template: Mapping[str, Any], pod: PodSettings) -> dict[str, Any]:
+    """A template whose pod may run where the settings say, unless its flow says so itself; amounts were there when it was compiled."""
+    result = dict(template)
+    if pod.node_selector and not template.get("nodeSelector"):
+        result["nodeSelector"] = dict(pod.node_selector)
+    if pod.tolerations and not template.get("tolerations"):
+        result["tolerations"] = [toleration(text) for text in pod.tolerations]
+    return result
+
+
 def _with_shared_memory(template: Mapping[str, Any], size: str) -> dict[str, Any]:
     volume = {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
     container = template["container"]

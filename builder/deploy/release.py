@@ -9,7 +9,7 @@ from typing import Any
 
 from builder.data.interface import Objects
 from builder.deploy.compile import Source, Target, compile_flow
-from builder.deploy.isolate import for_built_in
+from builder.deploy.isolate import Surroundings, for_built_in, for_own
 from builder.deploy.render import Release, render
 from builder.errors import SettingsError
 from builder.settings import QueueSettings, Settings
@@ -26,14 +26,19 @@ class Bench:
 
 
 def make_template(request: Request, date: int, settings: Settings, source: Source, bench: Bench) -> dict[str, Any]:
-    """The WorkflowTemplate of a built-in flow at a commit. Raises DeployError, SettingsError."""
+    """The WorkflowTemplate of a flow at a commit. Raises DeployError, SettingsError."""
     compiled = compile_flow(source, target_of(settings), bench.objects, bench.cache, bench.environ)
     return render(compiled, release_of(request, date, settings))
 
 
 def release_of(request: Request, date: int, settings: Settings) -> Release:
     queue = settings.queue.get(request.flow, QueueSettings())
-    return Release(request, date, settings.deploy, queue, for_built_in(str(Path(request.place.output).parent)))
+    return Release(request, date, settings.deploy, queue, _around(request))
+
+
+def _around(request: Request) -> Surroundings:
+    workdir, file = str(Path(request.place.output).parent), request.settings.file
+    return for_own(workdir, request.place, file) if file else for_built_in(workdir)
 
 
 def target_of(settings: Settings) -> Target:

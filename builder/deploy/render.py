@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,6 +12,7 @@ from builder.deploy import names, pods
 from builder.deploy.compile import IMAGE, NAME, RETRIES, TOKEN
 from builder.deploy.exit_handler import EXIT, exit_template
 from builder.deploy.isolate import Surroundings, check_pinned, isolated
+from builder.deploy.own_step import own_step
 from builder.model.oci import canonical_json, sha256
 from builder.settings import DeploySettings, ExternalSettings, QueueSettings, seconds
 from builder.steps.perform import rule_for
@@ -21,19 +22,26 @@ API = "argoproj.io/v1alpha1"
 QUEUES = "builder-queues"
 """The config map that says how many runs of a flow go on at once: a key for every flow."""
 
+REQUEST, OWN_REQUEST = "request", "builder-request"
+"""Parameters of a workflow."""
+
 _MAY_GO_ON = "evaluate"
 """The step without which a run can go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A commit's flow as it goes to a cluster. `request` has no run; `date` is the commit's, in seconds since 1970."""
+    """A commit's flow as it goes to a cluster. `request` has no run; `date` is the commit's, in seconds since 1970.
+
+    `flow_class` is what Metaflow calls the flow; filled in from what was compiled.
+    """
 
     request: Request
     date: int
     deploy: DeploySettings
     queue: QueueSettings
     around: Surroundings
+    flow_class: str = ""
 
     @property
     def workdir(self) -> str:
@@ -47,10 +55,11 @@ def render(compiled: Mapping[str, Any], release: Release) -> dict[str, Any]:
     """
     text = json.dumps(compiled).replace(IMAGE, release.request.reference).replace(TOKEN, names.token(release.request.flow))
     filled = json.loads(text)
+    release = replace(release, flow_class=filled["metadata"]["annotations"].get("metaflow/flow_name", ""))
     spec = {
         **filled["spec"],
         "templates": [*(_step(part, release) for part in filled["spec"]["templates"]), exit_template(release)],
-        "arguments": {"parameters": [{"name": "request", "value": release.request.pack()}]},
+        "arguments": {"parameters": _parameters(filled["spec"], release.request)},
         **_rules(release),
     }
     spec["workflowMetadata"] = _marked(spec["workflowMetadata"], release)
@@ -69,9 +78,22 @@ def _named(manifest: Mapping[str, Any], request: Request) -> dict[str, Any]:
     return named
 
 
+def parameter_of(request: Request) -> str:
+    """The workflow's parameter that carries the request: of a team's own flow one that no parameter of Metaflow's can be called."""
+    return OWN_REQUEST if request.settings.file else REQUEST
+
+
+def _parameters(spec: Mapping[str, Any], request: Request) -> list[dict[str, Any]]:
+    """The request, and what a team's own flow takes, with its defaults."""
+    own = list(spec["arguments"].get("parameters") or ()) if request.settings.file else []
+    return [*own, {"name": parameter_of(request), "value": request.pack()}]
+
+
 def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     if "container" not in template:
         return dict(template)
+    if release.request.settings.file:
+        return own_step(template, release)
     step = template["name"]
     rule = rule_for(release.request.settings, step)
     goes_on = step == _MAY_GO_ON and (rule.otherwise == "continue" or rule.fallback is not None)

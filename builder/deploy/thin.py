@@ -1,7 +1,8 @@
-"""Runs a flow file's `argo-workflows create` with a code package that holds the flow file alone: `python -m builder.deploy.thin FLOW ...`.
+"""Runs a flow file's `argo-workflows create` with a code package that holds the flow file alone: `python .../thin.py FLOW ...`.
 
-Metaflow packs itself into every package and puts it first on the path of every step; what steps need is in the image already.
-It has no option for that (packaging_sys/v1.py), so two of its methods are replaced here; the package's size is asserted by a test.
+Metaflow packs itself into every package, and everything beside the flow, and puts that first on the path of every step; what steps need
+is in the image already. It has no option for that (packaging_sys/v1.py, package/__init__.py), so three of its methods are replaced here;
+the package's size is asserted by a test. Nothing else of this tool is imported: a team's own flow is compiled on the team's path.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Any
 
 
 def main(argv: list[str]) -> None:
+    flow = Path(argv[0]).absolute()
+    sys.path[0] = str(flow.parent)  # as if it was started itself
     _pack_no_metaflow()
+    _pack_the_flow_alone(flow)
     _forget_this_machine()
     sys.argv = argv
-    sys.path.insert(0, str(Path(argv[0]).absolute().parent))
     runpy.run_path(argv[0], run_name="__main__")
 
 
@@ -30,6 +33,15 @@ def _pack_no_metaflow() -> None:
 
     v1.MetaflowCodeContentV1._metaflow_distribution_files = nothing  # noqa: SLF001
     v1.MetaflowCodeContentV1._metaflow_extension_files = nothing  # noqa: SLF001
+
+
+def _pack_the_flow_alone(flow: Path) -> None:
+    package: Any = import_module("metaflow.package")
+
+    def alone(_: object) -> Iterator[tuple[str, str]]:
+        yield str(flow), flow.name
+
+    package.MetaflowPackage._user_code_tuples = alone  # noqa: SLF001
 
 
 def _forget_this_machine() -> None:

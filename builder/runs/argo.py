@@ -9,6 +9,7 @@ from typing import Any
 
 from builder.data.ledger import EXIT, RUN, Ledger, now
 from builder.deploy.apply import Applied, ensure_queue, ensure_template, workflow
+from builder.deploy.arguments import arguments_of
 from builder.deploy.cluster import Cluster
 from builder.errors import ClusterError
 from builder.model.run import RunResult
@@ -26,8 +27,10 @@ _LOOK_EVERY = 2.0  # seconds
 def submit(cluster: Cluster, request: Request, template: Mapping[str, Any], queue: QueueSettings) -> list[Applied]:
     """Creates the Workflow, and whatever of its template and queue is missing; writes the run into the ledger first.
 
-    What was created and what was there already. Raises ClusterError, AuthError, DeployError; then the ledger says that it failed.
+    What was created and what was there already. Raises ClusterError, AuthError, DeployError; then the ledger says that it failed. Before
+    that UsageError, for a parameter that a team's own flow does not have.
     """
+    arguments = arguments_of(template, request)
     ledger, name = ledger_of(request), template["metadata"]["name"]
     record = {**about(request), "commit": request.commit, "started": now(), "template": name, "namespace": cluster.namespace}
     keep_request(request)
@@ -35,7 +38,7 @@ def submit(cluster: Cluster, request: Request, template: Mapping[str, Any], queu
     try:
         made, fresh = ensure_template(cluster, template)
         done = [made, *filter(None, [ensure_queue(cluster, request.flow, queue)])]
-        created = cluster.create(_workflow(request, template, fresh=fresh))
+        created = cluster.create(_workflow(request, template, arguments, fresh=fresh))
     except BaseException as error:
         ledger.write(
             request.run, RUN, {**record, "state": "failed", "ended": now(), "error": str(error), "hint": getattr(error, "hint", "")}
@@ -45,9 +48,9 @@ def submit(cluster: Cluster, request: Request, template: Mapping[str, Any], queu
     return [*done, Applied("run", request.run, "created" if created else "found")]
 
 
-def _workflow(request: Request, template: Mapping[str, Any], *, fresh: bool) -> dict[str, Any]:
+def _workflow(request: Request, template: Mapping[str, Any], arguments: Mapping[str, Any], *, fresh: bool) -> dict[str, Any]:
     annotations = {"builder/who": request.origin.who, "builder/subject": request.subject}
-    return workflow(template, request.run, request.pack(), annotations, fresh=fresh)
+    return workflow(template, request.run, arguments, annotations, fresh=fresh)
 
 
 def follow(cluster: Cluster, request: Request, tell: Tell, waiting: Callable[[str], None]) -> RunResult:

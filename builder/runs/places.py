@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builder.errors import BuilderError
+from builder.launch.behind import below
 from builder.launch.here import OURS
 from builder.own_folder import NAME, make_own_folder
 from builder.settings import ImageSettings, Settings
@@ -37,7 +38,7 @@ class Directories:
 def on_this_machine(directories: Directories, run: str, image: ImageSettings, python: str) -> Place:
     """In a directory of the run's own, with the commit's files in `code`."""
     output = directories.output(run)
-    return Place(str(output / "code"), str(output), _below(image.pythonpath, image.workdir), python, dict(image.env))
+    return Place(str(output / "code"), str(output), below(image.pythonpath, image.workdir), python, dict(image.env))
 
 
 def in_the_image(config: Mapping[str, Any], output: str, *, echo: bool) -> Place:
@@ -50,10 +51,3 @@ def in_the_image(config: Mapping[str, Any], output: str, *, echo: bool) -> Place
     if not inner.get("WorkingDir"):
         raise BuilderError("the image has no working directory", "builder images have one: --refresh makes it again")
     return Place(str(inner["WorkingDir"]), output, env=env, echo=echo)
-
-
-def _below(pythonpath: Sequence[str], workdir: str) -> tuple[str, ...]:
-    """Absolute entries inside the image's working directory are in the commit's tree; the others are not on this machine."""
-    inside = workdir.rstrip("/") + "/"
-    relative = (entry.removeprefix(inside) if entry.startswith(inside) else "." if entry == workdir else entry for entry in pythonpath)
-    return tuple(entry for entry in relative if not entry.startswith("/"))

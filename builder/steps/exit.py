@@ -14,8 +14,9 @@ from typing import Any
 
 from builder.data.ledger import EXIT, RUN, now
 from builder.model.run import RunResult
-from builder.steps import notices
+from builder.steps import begin, notices, own
 from builder.steps.links import links_of
+from builder.steps.perform import Failure
 from builder.steps.request import Request, Task, task_of
 from builder.steps.root import ledger_of
 
@@ -25,6 +26,9 @@ _STATES = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed"}
 def main(environ: Mapping[str, str]) -> None:
     task = task_of(environ["BUILDER_REQUEST"], environ["BUILDER_RUN"], 0)
     failures = parse_failures(environ.get("BUILDER_FAILURES", ""))
+    if task.request.settings.file:
+        run = begin.run_in(task.request, environ)
+        own.finish(task.request, run, state_of(environ["BUILDER_STATUS"], failures), dict(map(_said, failures)))
     record = ending(task, environ["BUILDER_STATUS"], failures, environ["BUILDER_STARTED"])
     ledger_of(task.request).write(task.request.run, EXIT, record)
     notices.of_end(task.request, result_of(task.request, record), record.get("at", ""))
@@ -33,17 +37,22 @@ def main(environ: Mapping[str, str]) -> None:
 def ending(task: Task, status: str, failures: Sequence[Mapping[str, Any]], started: str) -> dict[str, Any]:
     """The record of the run's end. What a step wrote down of its failure is better than what Argo saw of it."""
     request = task.request
-    state = _STATES.get(status, "failed")
+    state = state_of(status, failures)
     record: dict[str, Any] = {"flow": request.flow, "commit": request.commit, "state": state, "started": started, "ended": now()}
     if state == "succeeded":
         return record
-    if any("shutdown" in str(failure.get("message", "")) or "terminated" in str(failure.get("message", "")) for failure in failures):
-        record["state"] = "stopped"
     told = _told(request)
     died = [failure for failure in failures if failure.get("type", "Pod") == "Pod" or failure.get("podName")] or list(failures)
     error = told.get("error") or "; ".join(dict.fromkeys(explain(failure) for failure in died)) or f"Argo ended the workflow: {status}"
     step = told.get("step") or next((str(failure["templateName"]) for failure in died if failure.get("templateName")), "")
     return {**record, "error": error, "hint": told.get("hint", ""), "end": told.get("end") or end_of(died), "at": step}
+
+
+def state_of(status: str, failures: Sequence[Mapping[str, Any]]) -> str:
+    """Argo calls failed what somebody stopped."""
+    state = _STATES.get(status, "failed")
+    ended = any("shutdown" in str(failure.get("message", "")) or "terminated" in str(failure.get("message", "")) for failure in failures)
+    return "stopped" if state == "failed" and ended else state
 
 
 def result_of(request: Request, record: Mapping[str, Any]) -> RunResult:
@@ -66,6 +75,11 @@ def _told(request: Request) -> Mapping[str, Any]:
     records = ledger_of(request).read(request.run)
     failed = [record for step, record in records.items() if step not in (EXIT, RUN) and record["state"] == "failed"]
     return min(failed, key=lambda record: str(record.get("ended")), default={})
+
+
+def _said(failure: Mapping[str, Any]) -> tuple[str, Failure]:
+    """The step, and what Argo saw of its end. Argo's names have no underscores, Metaflow's no hyphens."""
+    return str(failure.get("templateName", "")).replace("-", "_"), Failure(end_of([failure]), explain(failure))
 
 
 def explain(failure: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from builder.model.oci import canonical_json, sha256
 from builder.model.run import Evaluation, Training, finite
 from builder.steps.command import LAST_LINES
 from builder.steps.config import Config, about
+from builder.steps.perform import Failure
 from builder.steps.publish import published
 from builder.steps.report import conclude
 from builder.steps.request import Request, identity
@@ -24,8 +25,8 @@ from builder.steps.root import ledger_of, objects_of
 SCORES = "scores"
 """The artifact of the last step that is the run's scores."""
 
-LOST = "its process ended before it could say why"
-Said = Mapping[str, str]
+LOST = Failure("lost", "its process ended before it could say why")
+Said = Mapping[str, Failure]
 """By step: what somebody else knows of its end, such as Argo of a pod that was killed."""
 
 
@@ -98,11 +99,11 @@ def _write(request: Request, step: str, record: Mapping[str, Any]) -> None:
     ledger_of(request).write(request.run, step, {**facts, **record})
 
 
-def _unfinished(request: Request, step: str, state: str, why: str) -> dict[str, Any]:
+def _unfinished(request: Request, step: str, state: str, why: Failure) -> dict[str, Any]:
     """A task without an end, though the run has ended."""
     if state == "stopped":
         return {"state": "stopped", "ended": now()}
-    return {"state": "failed", "ended": now(), "error": f"{request.run}: step {step}: {why}", "end": "lost"}
+    return {"state": "failed", "ended": now(), "error": f"{request.run}: step {step}: {why.error}", "end": why.end}
 
 
 def _why(request: Request, step: str, tasks: Sequence[Task], run: MetaflowRun) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from builder.data.metaflow_tasks import MetaflowRun
 from builder.settings import FlowSettings
 from builder.steps import own
 from builder.steps.outcome import result_of, state_of, why
+from builder.steps.perform import Failure
 from builder.steps.request import Origin, Request
 from builder.steps.root import ledger_of, objects_of
 from tests.fixtures.metaflow_store import write_task
@@ -115,8 +116,8 @@ def test_why_it_failed(store: Path, run: MetaflowRun, request_: Request) -> None
 def test_what_never_said_how_it_ended(store: Path, run: MetaflowRun, request_: Request) -> None:
     write_task(store, "Train/7/start/1", 0, ok=None)
     own.finish(request_, run, "failed")
-    assert records(request_)["start"]["error"] == f"run-1: step start: {own.LOST}"
-    own.finish(request_, run, "failed", {"start": "OOMKilled (exit code 137)"})
+    assert records(request_)["start"]["error"] == f"run-1: step start: {own.LOST.error}"
+    own.finish(request_, run, "failed", {"start": Failure("memory", "OOMKilled (exit code 137)")})
     assert records(request_)["start"]["error"] == "run-1: step start: OOMKilled (exit code 137)"
     own.finish(request_, run, "stopped")
     assert states(request_) == {"start": "stopped"}
