@@ -12,6 +12,15 @@ from click.shell_completion import CompletionItem
 from builder.cli.commands import BUILT_IN_FLOWS
 from builder.errors import BuilderError
 
+REVISION_WORDS = {
+    "green": "the last nightly that passed",
+    "live": "what the nightly uses",
+    "last": "your last run",
+}
+"""Of a flow: what git knows nothing of."""
+
+_RUNS = 40
+
 
 def words(lines: Mapping[str, str], incomplete: str) -> list[CompletionItem]:
     """Those words that begin so, each with its line of help."""
@@ -23,7 +32,37 @@ def flow_at_revision(ctx: click.Context, param: click.Parameter | None, incomple
     flow, at, typed = incomplete.partition("@")
     if not at:
         return words(dict.fromkeys((f"{name}@" for name in flows()), "flow"), incomplete)
-    return [CompletionItem(f"{flow}@{item.value}", help=item.help) for item in revision(ctx, param, typed)]
+    offered = [*words(REVISION_WORDS, typed), *revision(ctx, param, typed)]
+    return [CompletionItem(f"{flow}@{item.value}", help=item.help) for item in offered]
+
+
+def flow(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    return words(dict.fromkeys(flows(), "flow"), incomplete)
+
+
+def run(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """The last runs, each with how it stands by the ledger."""
+    from builder.cli.reading import reading
+    from builder.runs.history import Filter, runs_of
+
+    try:
+        with reading() as reader:
+            runs = runs_of(reader.ledger, Filter(), _RUNS)
+    except (BuilderError, OSError):
+        return []
+    return words({seen.run: f"{seen.state} {seen.subject}" for seen in runs}, incomplete)
+
+
+def anything(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """What `show` explains: runs, flows, revisions."""
+    if "@" in incomplete:
+        return flow_at_revision(ctx, param, incomplete)
+    return [*run(ctx, param, incomplete), *flow(ctx, param, incomplete), *revision(ctx, param, incomplete)]
+
+
+def run_or_revision(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """What `compare` compares."""
+    return [*run(ctx, param, incomplete), *words(REVISION_WORDS, incomplete), *revision(ctx, param, incomplete)]
 
 
 def flow_name(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
@@ -53,21 +92,18 @@ def assignment(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 def _assignments(text: str) -> dict[str, str]:
     from builder.cli import wiring
     from builder.cli.starting import Target
-    from builder.runs.flow_file import read_flow_file
+    from builder.runs.flows import parameters_of
     from builder.settings import FlowSettings, at_commit
     from builder.source.repository import Git
-    from builder.steps.config import flat, load
 
     target = Target.parse(text)
     with Git.open(Path.cwd()) as git:
         commit = git.resolve(target.revision or "HEAD")
         settings, _ = at_commit(wiring.load_settings(), lambda path: git.read_path(commit, path), commit.sha)
         flow = settings.flow.get(target.flow, FlowSettings())
-        if flow.file:
-            parameters = read_flow_file(flow.file, git.read_path(commit, flow.file), "").parameters
-            return {name: "" if value is None else str(value) for name, value in parameters.items()}
-        values = load(flow.config, lambda path: git.read_path(commit, path), (), flow.defaults).values
-    return {**{key: str(value) for key, value in flat(values).items()}, "evals": ",".join(sorted(flow.evals))}
+        parameters = parameters_of(target.flow, flow, lambda path: git.read_path(commit, path))
+    found = {name: "" if value is None else str(value) for name, value in parameters.items()}
+    return found if flow.file else {**found, "evals": ",".join(sorted(flow.evals))}
 
 
 def flows() -> list[str]:

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """`keys` says what each means; `parts` are the keys of objects in a list. `many`: it is a list of such objects."""
-
-    keys: Mapping[str, str]
-    parts: Mapping[str, Mapping[str, str]]
-    many: bool = False
-
+from builder.cli.document import Document
+from builder.cli.documents_of_runs import DOCUMENTS_OF_RUNS
 
 DOCUMENTS = {
     "builder image": Document(
@@ -106,6 +96,7 @@ DOCUMENTS = {
             }
         },
     ),
+    **DOCUMENTS_OF_RUNS,
     "builder doctor": Document(
         {"checks": "in the order in which they ran"},
         {

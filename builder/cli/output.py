@@ -88,6 +88,13 @@ def _rich_table(headers: Sequence[str], cells: Sequence[Sequence[str]], right: S
     console.print(grid)
 
 
+def clear() -> bool:
+    """Empties the terminal that gets the result; False, and nothing is done, where it is none."""
+    if is_terminal(sys.stdout):
+        _put(sys.stdout, "\x1b[H\x1b[2J\x1b[3J")
+    return is_terminal(sys.stdout)
+
+
 def format_option(*forms: str) -> Callable[[Any], Any]:
     """`-o/--output`, handed to the command as `form`. Without it: `name` when stdout is no terminal, else the first of `forms`."""
 

@@ -12,7 +12,8 @@ import click
 
 from builder import errors
 from builder.cli import commands, frame, output
-from builder.cli.documents import DOCUMENTS, Document
+from builder.cli.document import Document
+from builder.cli.documents import DOCUMENTS
 from builder.cli.errors import EXIT_CODES
 from builder.errors import BuilderError
 from builder.settings import ENVIRONMENT, Tables

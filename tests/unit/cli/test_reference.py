@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from builder.cli import commands, frame, reference
-from builder.cli.documents import DOCUMENTS, Document
+from builder.cli.document import Document
+from builder.cli.documents import DOCUMENTS
 from builder.model.run import RunResult
+from tests.fixtures.records import root, write_run
 
 
 def test_what_is_written_is_not_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +88,12 @@ def test_commands_print_the_documents_they_promise(repository: Path, capsys: pyt
     conforms(said("verify HEAD", capsys), DOCUMENTS["builder verify"])
     conforms(said("doctor", capsys), DOCUMENTS["builder doctor"])
     conforms(said("run finetune@HEAD --dry-run", capsys), DOCUMENTS["builder run --dry-run"])
+    write_run(root(repository), "finetune-1")
+    (listed,) = said("status", capsys)
+    conforms(listed, DOCUMENTS["builder status"])
+    (flow,) = said("status --flows", capsys)
+    conforms(flow, DOCUMENTS["builder status --flows"])
+    assert {"schema": 1, **flow["last"]} == listed
 
 
 def test_a_run_s_document() -> None:

@@ -1,0 +1,108 @@
+"""What commands that read runs share: the settings in force, the ledger, git and the cluster, each opened when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.cli import output, wiring
+from builder.errors import SourceError
+
+if TYPE_CHECKING:
+    from builder.data.interface import Objects
+    from builder.data.ledger import Ledger
+    from builder.deploy.cluster import Cluster
+    from builder.runs.history import Filter, Seen
+    from builder.source.repository import Git
+    from builder.stores.interface import Store
+
+
+class Reader:
+    """Reads only: neither the ledger nor anything else is written."""
+
+    def __init__(self, start: Path) -> None:
+        self.start = start
+        self.settings = wiring.load_settings(start)
+
+    @cached_property
+    def objects(self) -> Objects:
+        from builder.data.open import open_root
+        from builder.runs.prepare import data_of
+
+        data = data_of(self.settings)
+        return open_root(data.root, self.start, data.endpoint)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from builder.cache import cache_root
+        from builder.data.ledger import Ledger
+
+        return Ledger(self.objects, cache_root(os.environ) / "ledger")
+
+    @cached_property
+    def git(self) -> Git:
+        """Raises SourceError when there is no repository here."""
+        from builder.source.repository import Git
+
+        return Git.open(self.start)
+
+    @cached_property
+    def maybe_git(self) -> Git | None:
+        try:
+            return self.git
+        except SourceError:
+            return None
+
+    @cached_property
+    def store(self) -> Store:
+        return wiring.open_store("", self.settings)
+
+    def read_file(self, path: str) -> bytes | None:
+        """A file of the working tree, by its path from the repository's root."""
+        from builder.steps.config import read_file
+
+        git = self.maybe_git
+        return read_file(git.top if git and git.top else self.settings.root, path)
+
+    def connect(self) -> Cluster:
+        """Raises ClusterError when nothing says where a cluster is."""
+        return self.cluster
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        from builder.deploy.kubernetes import connect
+
+        return connect(self.settings.deploy.namespace, self.settings.deploy.context)
+
+    def runs(self, wanted: Filter, last: int | None = None) -> list[Seen]:
+        """As they stand now, the one that was started last first."""
+        from builder.runs.history import runs_of
+        from builder.runs.reconcile import reconcile
+
+        return reconcile(runs_of(self.ledger, wanted, last, output.warn), self.connect, output.warn)
+
+    def run(self, name: str) -> Seen | None:
+        """One run as it stands now; None when nothing is known of it."""
+        from builder.runs.history import Seen
+        from builder.runs.reconcile import reconcile
+
+        records = self.ledger.read(name)
+        return reconcile([Seen.of(name, records)], self.connect, output.warn)[0] if records else None
+
+    def close(self) -> None:
+        for name in ("git", "store"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+
+@contextmanager
+def reading(repo: Path | None = None) -> Iterator[Reader]:
+    reader = Reader((repo or Path.cwd()).absolute())
+    try:
+        yield reader
+    finally:
+        reader.close()
