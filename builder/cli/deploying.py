@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from builder.deploy.deployment import Deployment
     from builder.model.tree import Commit
     from builder.settings import ScheduleSettings, Settings
+    from builder.steps.request import Request
 
 
 def chosen_flows(settings: Settings, wanted: Sequence[str]) -> list[str]:
@@ -52,7 +53,7 @@ def deployment_of(maker: Maker, commit: Commit, flows: Sequence[str]) -> Deploym
     starting = {name: _scheduled(maker, commit, name, schedule) for name, schedule in schedules.items()}
     templates = {flow: template_of(make_ready(maker, one)) for flow, one in prepared.items()}
     crons = [
-        cron_workflow(name, schedule, templates[flow_of(name, schedule)], _packed(make_ready(maker, starting[name])))
+        cron_workflow(name, schedule, templates[flow_of(name, schedule)], _unnamed(make_ready(maker, starting[name])))
         for name, schedule in schedules.items()
     ]
     at_once = {flow: queue.at_once for flow, queue in settings.queue.items() if queue.at_once}
@@ -83,6 +84,6 @@ def _scheduled(maker: Maker, commit: Commit, name: str, schedule: ScheduleSettin
     return prepare(maker, asked, Origin(who=who(name), schedule=name))
 
 
-def _packed(ready: Ready) -> str:
+def _unnamed(ready: Ready) -> Request:
     """The name of the run is the workflow's, which Argo gives it."""
-    return replace(ready.request, run="").pack()
+    return replace(ready.request, run="")

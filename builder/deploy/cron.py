@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from builder.deploy.arguments import arguments_of
 from builder.deploy.names import MANAGED, schedule_name
 from builder.deploy.render import API
 from builder.settings import ScheduleSettings
+from builder.steps.request import Request
 
 SCHEDULE_LABEL = "builder/schedule"
 
@@ -15,8 +17,8 @@ _HISTORY = 1000
 """Argo would keep three runs that succeeded and one that failed; how long runs stay, [deploy] says."""
 
 
-def cron_workflow(name: str, schedule: ScheduleSettings, template: Mapping[str, Any], request: str) -> dict[str, Any]:
-    """The CronWorkflow that starts `template` with the packed `request`. Its runs are called `<name>-<time>`.
+def cron_workflow(name: str, schedule: ScheduleSettings, template: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """The CronWorkflow that starts `template` with the request, which names no run. Its runs are called `<name>-<time>`.
 
     `suspend` is there only where the settings say so: what somebody paused in the cluster stays paused.
     """
@@ -35,7 +37,7 @@ def cron_workflow(name: str, schedule: ScheduleSettings, template: Mapping[str, 
         },
         "workflowSpec": {
             "workflowTemplateRef": {"name": marks["name"]},
-            "arguments": {"parameters": [{"name": "request", "value": request}]},
+            "arguments": arguments_of(template, request),
         },
     }
     metadata = {

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from builder.deploy.render import Release
 
 
+def refuse_gang(template: Mapping[str, Any]) -> None:
+    """Raises DeployError for a step whose pods are another object of the cluster, which nobody here isolates or pins."""
+    if "resource" in template:
+        raise DeployError(f"step {template['name']} is @parallel, which needs JobSets", "one pod a step, or foreach, is possible for now")
+
+
 def own_step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     """The template of a step, isolated. What `[launch.STEP]` says wins over the decorators, these over `[launch.default]`."""
     from builder.deploy.exit_handler import told

@@ -12,7 +12,7 @@ from builder.deploy import names, pods
 from builder.deploy.compile import IMAGE, NAME, RETRIES, TOKEN
 from builder.deploy.exit_handler import EXIT, exit_template
 from builder.deploy.isolate import Surroundings, check_pinned, isolated
-from builder.deploy.own_step import own_step
+from builder.deploy.own_step import own_step, refuse_gang
 from builder.model.oci import canonical_json, sha256
 from builder.settings import DeploySettings, ExternalSettings, QueueSettings, seconds
 from builder.steps.perform import rule_for
@@ -90,6 +90,7 @@ def _parameters(spec: Mapping[str, Any], request: Request) -> list[dict[str, Any
 
 
 def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
+    refuse_gang(template)
     if "container" not in template:
         return dict(template)
     if release.request.settings.file:

@@ -29,7 +29,7 @@ def deployment(tmp_path: Path, commit: str = "a" * 40, schedules: Mapping[str, S
     crons = []
     for name, schedule in schedules.items():
         request = replace(release(tmp_path, commit=commit).request, origin=Origin(who=f"schedule {name}", schedule=name))
-        crons.append(cron_workflow(name, schedule, made, request.pack()))
+        crons.append(cron_workflow(name, schedule, made, request))
     return Deployment((made,), {"finetune": 2}, tuple(crons), frozenset(schedules), REPOSITORY)
 
 
@@ -231,11 +231,12 @@ def test_how_many_at_once_is_kept_by_flow() -> None:
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_run_carries_the_spec_of_a_template_that_argo_may_not_know(tmp_path: Path, fresh: bool) -> None:
     made = template(tmp_path, FLOW)
-    run = workflow(made, "run-1", "packed", {"builder/who": "Ada"}, fresh=fresh)
+    arguments = {"parameters": [{"name": "request", "value": "packed"}]}
+    run = workflow(made, "run-1", arguments, {"builder/who": "Ada"}, fresh=fresh)
     assert run["metadata"]["name"] == run["metadata"]["labels"]["builder/run"] == "run-1"
     assert run["metadata"]["labels"]["workflows.argoproj.io/workflow-template"] == made["metadata"]["name"]
     assert run["metadata"]["annotations"] == {"builder/reference": REFERENCE, "builder/who": "Ada"}
-    assert run["spec"]["arguments"] == {"parameters": [{"name": "request", "value": "packed"}]}
+    assert run["spec"]["arguments"] == arguments
     assert ("workflowTemplateRef" in run["spec"]) is not fresh
     assert ("templates" in run["spec"]) is fresh
 
