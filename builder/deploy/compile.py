@@ -147,6 +147,7 @@ def _run(source: Source, target: Target, environ: Mapping[str, str]) -> str:
         directory = Path(scratch) / "flow"
         directory.mkdir()
         flow = source.written(directory)
+        _set_modes(directory)
         environment = {**_environment(target, scratch, environ), **source.variables(directory)}
         try:
             done = process.run(_command(flow, source.options), cwd=scratch, env=environment, timeout=300)
@@ -157,6 +158,12 @@ def _run(source: Source, target: Target, environ: Mapping[str, str]) -> str:
     if start < 0:
         raise DeployError(f"{source.label} cannot be compiled for Argo: Metaflow printed no template", "run it with -v")
     return done.text[start:]
+
+
+def _set_modes(directory: Path) -> None:
+    """Whatever the umask: they are in the package."""
+    for path in directory.rglob("*.py"):
+        path.chmod(0o644)
 
 
 def _command(flow: Path, options: Sequence[str]) -> Sequence[str]:
