@@ -59,6 +59,7 @@ def command(
         commit, look = maker.git.resolve(revision), diff or dry_run
         done = _bootstrap(maker, commit, place, look=look) if bootstrap else _flows(maker, commit, flows, place, look=look, prune=prune)
     _show(done, form, commit, diff=diff, look=look)
+    _hint(done, "what a namespace needs" if bootstrap else f"{commit.sha[:12]} {commit.subject}", place, look=look)
     return int(diff and any(_differs(applied) for applied in done))
 
 
@@ -152,15 +153,14 @@ def _show(done: Sequence[Applied], form: str, commit: Commit, *, diff: bool, loo
     if form == "json":
         objects = [{"kind": a.kind, "name": a.name, "done": a.done, "differences": list(a.differences)} for a in done]
         output.document({"commit": commit.sha, "looked": look, "objects": objects})
+    elif diff:
+        _show_differences(done)
     elif form == "name":
         for applied in done:
             output.result(f"{applied.kind}/{applied.name}")
-    elif diff:
-        _show_differences(done)
     else:
         words = {**(_PLANNED if look else {"found": "is there"}), "unknown": _UNKNOWN}
         output.table(("KIND", "NAME", "DONE"), [(a.kind, a.name, words.get(a.done, a.done)) for a in done])
-    _hint(done, commit, look=look)
 
 
 def _show_differences(done: Iterable[Applied]) -> None:
@@ -171,11 +171,11 @@ def _show_differences(done: Iterable[Applied]) -> None:
             output.result(f"  {line}")
 
 
-def _hint(done: Sequence[Applied], commit: Commit, *, look: bool) -> None:
+def _hint(done: Sequence[Applied], what: str, place: str, *, look: bool) -> None:
     unknown = [applied.name for applied in done if applied.done == "unknown"]
     if unknown:
         output.note(f"not in the settings any more, and still started: {', '.join(unknown)}; --prune removes such schedules")
     if not any(_differs(applied) for applied in done):
-        output.note(f"{commit.sha[:12]} is deployed as the settings say; nothing to do")
+        output.note(f"{what} is there as the settings say; nothing to do")
     elif not look:
-        output.note(f"deployed {commit.sha[:12]} {commit.subject}")
+        output.note(f"{what} is deployed" if place == CLUSTER else f"{what} is written to {place}")

@@ -125,7 +125,7 @@ def test_it_is_compiled_once_until_its_package_is_gone(
 
 def test_a_flow_that_metaflow_refuses(tmp_path: Path, target: Target, objects: Objects) -> None:
     file = tmp_path / "broken.py"
-    text = "from metaflow import FlowSpec, step\n\n\nclass B(FlowSpec):\n    @step\n    def start(self):\n        self.next(self.missing)\n\n\nB()\n"
-    file.write_text(text)
+    step = "    @step\n    def start(self):\n        self.next(self.missing)\n"
+    file.write_text(f"from metaflow import FlowSpec, step\n\n\nclass B(FlowSpec):\n{step}\n\nB()\n")
     with pytest.raises(DeployError, match=r"\[flow\.finetune\] cannot be compiled for Argo; Metaflow says:\n"):
         compile_flow(source(file), target, objects, tmp_path, os.environ)
