@@ -161,9 +161,10 @@ def _run(source: Source, target: Target, environ: Mapping[str, str]) -> str:
 
 
 def _set_modes(directory: Path) -> None:
-    """Whatever the umask: they are in the package."""
-    for path in directory.rglob("*.py"):
-        path.chmod(0o644)
+    """Those that git knows, whatever the umask: they are in the package."""
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 def _command(flow: Path, options: Sequence[str]) -> Sequence[str]:

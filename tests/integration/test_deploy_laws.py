@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from builder.cli.starting import tool_path
+from builder.launch.behind import tool_path
 from builder.data.interface import Objects
 from builder.data.open import open_root
 from builder.data_files import data_path
