@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from builder.launch.behind import tool_path
 from builder.data.interface import Objects
 from builder.data.open import open_root
 from builder.data_files import data_path
 from builder.deploy.compile import Source, Target, compile_flow, first_container
 from builder.deploy.isolate import images
 from builder.errors import DeployError
+from builder.launch.behind import tool_path
 from tests.fixtures.servers import S3Server
 
 pytestmark = pytest.mark.s3
