@@ -45,7 +45,7 @@ class OwnFiles:
         return [entry for entry in entries if not entry.oid.startswith(lfs.PREFIX) and _wanted(entry.path, folder)]
 
     def _asked(self) -> dict[str, str]:
-        """Metaflow's own variables for what a step asks for: a decorator's word is stronger. It counts in decimal megabytes."""
+        """Metaflow's own variables for what a step asks for: a decorator says more. It counts in decimal megabytes."""
         asked = {"METAFLOW_KUBERNETES_CPU": self._pod.cpu, "METAFLOW_KUBERNETES_MEMORY": _megabytes(self._pod.memory)}
         return {**asked, **({"METAFLOW_KUBERNETES_DISK": _megabytes(self._pod.disk)} if self._pod.disk else {})}
 
@@ -58,5 +58,5 @@ def _megabytes(quantity: str) -> str:
     """`2Gi` in Metaflow's unit, rounded up."""
     from kubernetes.utils import parse_quantity
 
-    amount = parse_quantity(quantity)  # type: ignore[no-untyped-call]
-    return str(max(1, int(-(-amount // 1_000_000))))
+    amount = int(parse_quantity(quantity))  # type: ignore[no-untyped-call]
+    return str(max(1, -(-amount // 1_000_000)))
