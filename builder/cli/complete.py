@@ -93,12 +93,14 @@ def _assignments(text: str) -> dict[str, str]:
     from builder.cli import wiring
     from builder.cli.starting import Target
     from builder.runs.flows import parameters_of
+    from builder.runs.words import split
     from builder.settings import FlowSettings, at_commit
     from builder.source.repository import Git
 
     target = Target.parse(text)
     with Git.open(Path.cwd()) as git:
-        commit = git.resolve(target.revision or "HEAD")
+        word, _ = split(target.revision or "")
+        commit = git.resolve("HEAD" if word else target.revision or "HEAD")  # what the word stands for may be far away
         settings, _ = at_commit(wiring.load_settings(), lambda path: git.read_path(commit, path), commit.sha)
         flow = settings.flow.get(target.flow, FlowSettings())
         parameters = parameters_of(target.flow, flow, lambda path: git.read_path(commit, path))

@@ -13,10 +13,13 @@ from builder.cli import output, wiring
 from builder.errors import SourceError
 
 if TYPE_CHECKING:
+    from builder.cli.making import Maker
     from builder.data.interface import Objects
     from builder.data.ledger import Ledger
     from builder.deploy.cluster import Cluster
     from builder.runs.history import Filter, Seen
+    from builder.runs.words import Sources
+    from builder.settings import Settings
     from builder.source.repository import Git
     from builder.stores.interface import Store
 
@@ -24,9 +27,16 @@ if TYPE_CHECKING:
 class Reader:
     """Reads only: neither the ledger nor anything else is written."""
 
-    def __init__(self, start: Path) -> None:
+    def __init__(self, start: Path, settings: Settings | None = None) -> None:
         self.start = start
-        self.settings = wiring.load_settings(start)
+        self.settings = settings or wiring.load_settings(start)
+
+    @classmethod
+    def beside(cls, maker: Maker) -> Reader:
+        """With the repository and the store that are open already; they are not its to close."""
+        reader = cls(maker.start, maker.settings)
+        reader.__dict__.update(git=maker.git, store=maker.store)
+        return reader
 
     @cached_property
     def objects(self) -> Objects:
@@ -77,6 +87,13 @@ class Reader:
         from builder.deploy.kubernetes import connect
 
         return connect(self.settings.deploy.namespace, self.settings.deploy.context)
+
+    @property
+    def sources(self) -> Sources:
+        from builder.cli.starting import who
+        from builder.runs.words import Sources
+
+        return Sources(self.objects, self.ledger, self.connect, who())
 
     def runs(self, wanted: Filter, last: int | None = None) -> list[Seen]:
         """As they stand now, the one that was started last first."""

@@ -10,6 +10,7 @@ import click
 
 from builder.cli import output
 from builder.cli.complete import assignment, flow_at_revision
+from builder.cli.expecting import expecting, say_expected
 from builder.cli.following import Steps, show_result
 from builder.cli.starting import (
     Asked,
@@ -91,8 +92,11 @@ def command(
             _show_plan(maker.git, prepared, form)
             return
         cluster = _cluster(maker) if prepared.on == "argo" else None
+        coming = expecting(maker, prepared)
         ready = make_ready(maker, prepared)
         result = None if again or start else _say_same(ready)
+        if result is None:
+            say_expected(coming)
         earlier = _commit_before(maker, prepared.wanted) if form != "json" and not start else None
         result = result or _execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")

