@@ -185,11 +185,12 @@ def told_in_ledger(maker: Maker, child: Start | None) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A request whose image is there; `image` is what it runs."""
+    """A request whose image is there; `image` is what it runs. `handler` is the image, by digest, that looks after its end on Argo."""
 
     prepared: Prepared
     request: Request
     image: BuiltImage
+    handler: str = ""
 
 
 def make_ready(maker: Maker, prepared: Prepared) -> Ready:
@@ -205,7 +206,14 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
         place = on_this_machine(Directories.of(maker.settings), run, wanted.settings.image, wanted.python)
     else:
         place = _image_place(maker, image, prepared.on, run)
-    return Ready(prepared, make_request(wanted, prepared.on, run, image.reference, place), image)
+    handler = _handler(maker, image) if prepared.on == "argo" else ""
+    return Ready(prepared, make_request(wanted, prepared.on, run, image.reference, place), image, handler)
+
+
+def _handler(maker: Maker, image: BuiltImage) -> str:
+    from builder.image.handler import handler_image
+
+    return maker.store.reference(handler_image(maker.store, image.manifest))
 
 
 def _check_store(maker: Maker, on: str) -> None:
@@ -277,7 +285,7 @@ def template_of(ready: Ready) -> dict[str, Any]:
 
     wanted = ready.prepared.wanted
     bench = Bench(objects_of(ready.request), cache_root(os.environ) / "flows", os.environ)
-    return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, ready.prepared.source, bench)
+    return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, ready.prepared.source, bench, ready.handler)
 
 
 def submit_to_argo(ready: Ready, cluster: Cluster) -> list[Any]:

@@ -21,6 +21,7 @@ RUN_RULES = (
     {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},  # every Argo pod
     {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create", "get", "list"]},  # a run starts another
     {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},  # why a pod never started: what tells of a run's end reads it
 )
 """Of the account of steps. It may start runs of templates that are there, and make none."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from builder.deploy.isolate import for_built_in, isolated
+from builder.settings import seconds
 
 if TYPE_CHECKING:
     from builder.deploy.render import Release
@@ -26,13 +27,14 @@ def exit_template(release: Release) -> dict[str, Any]:
     endpoint = release.request.data.endpoint
     container = {
         "name": "main",
-        "image": release.request.reference,
-        "command": ["sh", "-c", "python -m builder.steps.exit || true"],  # a handler that fails would make a good run a failed one
+        "image": release.handler or release.request.reference,
+        "command": ["sh", "-c", "python -m builder.deploy.ended || true"],  # a handler that fails would make a good run a failed one
         "resources": _RESOURCES,
         "env": [{"name": name, "value": value} for name, value in {**values, "AWS_ENDPOINT_URL_S3": endpoint}.items() if value],
         "envFrom": [{"secretRef": {"name": name}} for name in release.deploy.secrets],
     }
-    template = {"name": EXIT, "serviceAccountName": release.deploy.account, "container": container, "activeDeadlineSeconds": 600}
+    limit = seconds(release.deploy.pending_timeout)
+    template = {"name": EXIT, "serviceAccountName": release.deploy.account, "container": container, "activeDeadlineSeconds": limit}
     return with_secret(isolated(template, for_built_in(release.workdir)), release.request.notify.secret)
 
 

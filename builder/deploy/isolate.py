@@ -59,12 +59,14 @@ def _contained(container: Mapping[str, Any], around: Surroundings) -> dict[str, 
     return {**container, "workingDir": around.workdir, "volumeMounts": mounts, "env": env}
 
 
-def check_pinned(manifest: Mapping[str, Any], reference: str) -> None:
-    """Raises DeployError unless every image in the manifest is `reference`, which names a digest."""
-    if "@sha256:" not in reference:
-        raise DeployError(f"{reference} names no digest", "an OCI layout or a registry gives one; a Docker daemon does not")
+def check_pinned(manifest: Mapping[str, Any], reference: str, others: Mapping[str, str] | None = None) -> None:
+    """Raises DeployError unless every image in the manifest is `reference`, and names a digest. Templates in `others` have that image."""
+    expected = {f"spec.templates[{name}].container.image": image for name, image in (others or {}).items()}
+    for image in (reference, *expected.values()):
+        if "@sha256:" not in image:
+            raise DeployError(f"{image} names no digest", "an OCI layout or a registry gives one; a Docker daemon does not")
     for place, image in images(manifest):
-        if image != reference:
+        if image != expected.get(place, reference):
             raise DeployError(f"{place} is {image}, not the commit's image", "take `image=` out of the flow's decorators")
 
 

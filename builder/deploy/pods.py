@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builder.settings import ErrorSettings, PodSettings, seconds
+from builder.settings import DeploySettings, ErrorSettings, PodSettings, seconds
 
 POD_ENDS = frozenset({"killed", "lost", "memory"})
 """Ends that the step itself cannot forgive, as its process is gone: only the cluster can make a new pod."""
@@ -32,6 +32,15 @@ def with_defaults(template: Mapping[str, Any], pod: PodSettings) -> dict[str, An
     if pod.tolerations and not template.get("tolerations"):
         result["tolerations"] = [toleration(text) for text in pod.tolerations]
     return result
+
+
+def start_limit(deploy: DeploySettings) -> dict[str, Any]:
+    """How long a pod may be on its node until it has ended: an image that cannot be pulled is tried for ever.
+
+    Time in a queue does not count (`activeDeadlineSeconds` counts from the moment at which the node accepts the pod):
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+    """
+    return {"activeDeadlineSeconds": seconds(deploy.pending_timeout)}
 
 
 def _with_shared_memory(template: Mapping[str, Any], size: str) -> dict[str, Any]:

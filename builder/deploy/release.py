@@ -25,15 +25,17 @@ class Bench:
     environ: Mapping[str, str]
 
 
-def make_template(request: Request, date: int, settings: Settings, source: Source, bench: Bench) -> dict[str, Any]:
-    """The WorkflowTemplate of a flow at a commit. Raises DeployError, SettingsError."""
+def make_template(request: Request, date: int, settings: Settings, source: Source, bench: Bench, handler: str = "") -> dict[str, Any]:
+    """The WorkflowTemplate of a flow at a commit. `handler` is the image that looks after the end of its runs, by digest; the
+    commit's own when empty. Raises DeployError, SettingsError.
+    """
     compiled = compile_flow(source, target_of(settings), bench.objects, bench.cache, bench.environ)
-    return render(compiled, release_of(request, date, settings))
+    return render(compiled, release_of(request, date, settings, handler))
 
 
-def release_of(request: Request, date: int, settings: Settings) -> Release:
+def release_of(request: Request, date: int, settings: Settings, handler: str = "") -> Release:
     queue = settings.queue.get(request.flow, QueueSettings())
-    return Release(request, date, settings.deploy, queue, _around(request))
+    return Release(request, date, settings.deploy, queue, _around(request), handler)
 
 
 def _around(request: Request) -> Surroundings:

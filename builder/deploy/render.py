@@ -25,6 +25,9 @@ QUEUES = "builder-queues"
 REQUEST, OWN_REQUEST = "request", "builder-request"
 """Parameters of a workflow."""
 
+FIRST_STEP = "start"
+"""Of every flow; a built-in one does nothing there that takes long."""
+
 _MAY_GO_ON = "evaluate"
 """The step without which a run can go on."""
 
@@ -34,6 +37,7 @@ class Release:
     """A commit's flow as it goes to a cluster. `request` has no run; `date` is the commit's, in seconds since 1970.
 
     `flow_class` is what Metaflow calls the flow; filled in from what was compiled.
+    `handler` is the image of what Argo starts at the end of a run; the commit's own when empty.
     """
 
     request: Request
@@ -41,6 +45,7 @@ class Release:
     deploy: DeploySettings
     queue: QueueSettings
     around: Surroundings
+    handler: str = ""
     flow_class: str = ""
 
     @property
@@ -67,7 +72,7 @@ def render(compiled: Mapping[str, Any], release: Release) -> dict[str, Any]:
     metadata = {**_marked(filled["metadata"], release), "name": NAME, "namespace": release.deploy.namespace}
     metadata["annotations"]["builder/subject"] = release.request.subject  # not inside the spec: Argo would read `{{` in it
     manifest = {"apiVersion": API, "kind": "WorkflowTemplate", "metadata": metadata, "spec": spec}
-    check_pinned(manifest, release.request.reference)
+    check_pinned(manifest, release.request.reference, {EXIT: release.handler or release.request.reference})
     return _named(_without_nulls(manifest), release.request)
 
 
@@ -101,7 +106,8 @@ def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     asked = pods.with_pod(isolated(template, release.around), release.request.launching(step).pod)
     waits = step == _MAY_GO_ON and any(isinstance(found, ExternalSettings) for found in release.request.settings.evals.values())
     retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on, at_least=RETRIES if waits else 0)}
-    return with_secret({**asked, **retry}, release.request.notify.secret)
+    limit = pods.start_limit(release.deploy) if step == FIRST_STEP and not release.request.settings.file else {}
+    return with_secret({**asked, **retry, **limit}, release.request.notify.secret)
 
 
 def with_secret(template: Mapping[str, Any], secret: str) -> dict[str, Any]:

@@ -227,7 +227,7 @@ class TestTheExitHandler:
         last = slack.messages[-1]
         assert last.text.startswith(":x: *finetune@aaaaaaa* failed in ")
         assert "at finetune <@U012ABC>" in last.text.splitlines()[0]
-        assert "finetune: main: OOMKilled (exit code 137)" in last.text
+        assert "run-1: step finetune: its pod was killed: out of memory, it had 2Gi" in last.text
         assert "next: `builder show run-1`" in last.text
         assert last.thread == slack.messages[0].ts
 

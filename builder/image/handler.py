@@ -1,0 +1,66 @@
+"""The image of what looks after the end of a run: a commit's image without the commit.
+
+When the commit's own image cannot be pulled, nothing can run in it, not even what says so. This one has base, dependencies and tool, so it
+is the same for many commits, and nodes have its layers already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+from builder.model.annotations import KIND, STANDARD, TITLE
+from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, canonical_json, sha256
+from builder.stores.interface import Store
+
+_COMMIT = "BUILDER_COMMIT="
+_CREATED = "1980-01-01T00:00:00Z"
+
+
+def handler_image(store: Store, image: Manifest) -> str:
+    """The digest of the image without the code layers of `image`; stored if it is not there yet. Its layers are there: `image` has them.
+
+    The same for every commit on the same base, dependencies, tool and `[image] env`.
+    """
+    config = canonical_json(_config(image, json.loads(b"".join(store.open_blob(image.config.digest)))))
+    manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), _below(image), {TITLE: "tells how runs ended"})
+    data = manifest.to_bytes()
+    digest = sha256(data)
+    tag = f"handler-{digest[7:39]}"
+    if store.get_manifest(tag) is None:
+        store.put_blob(manifest.config, partial(BytesIO, config))
+        store.put_manifest(data, MANIFEST, (tag,))
+    return digest
+
+
+def _below(image: Manifest) -> tuple[Descriptor, ...]:
+    return tuple(layer for layer in image.layers if layer.annotations.get(KIND) != "code")
+
+
+def _config(image: Manifest, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The image's own, without whatever tells one commit from another."""
+    below = _below(image)
+    inner = config.get("config") or {}
+    labels = {key: value for key, value in (inner.get("Labels") or {}).items() if not key.startswith(STANDARD)}
+    env = [variable for variable in inner.get("Env") or () if not variable.startswith(_COMMIT)]
+    return {
+        **config,
+        "created": _CREATED,
+        "config": {**inner, "Env": env, "Labels": labels},
+        "rootfs": {"type": "layers", "diff_ids": config["rootfs"]["diff_ids"][: len(below)]},
+        "history": list(_history(below, config.get("history") or [])),
+    }
+
+
+def _history(below: tuple[Descriptor, ...], lines: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The lines of these layers: a reader counts them. Those of dependencies and tool had the commit's date."""
+    left = len(below)
+    for line in lines:
+        if not left and not line.get("empty_layer"):
+            return
+        own = not line.get("empty_layer") and below[len(below) - left].annotations.get(KIND) != "base"
+        yield {"created_by": line.get("created_by", "")} if own else line
+        left -= not line.get("empty_layer", False)
