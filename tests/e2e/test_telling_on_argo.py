@@ -158,6 +158,6 @@ def run_without_image(team: Team, other: str) -> str:
     first["activeDeadlineSeconds"] = 45
     run = f"{other[:-6]}000000"
     asked = replace(request, reference=missing).pack()
-    made = workflow(changed, run, asked, {}, fresh=True)
+    made = workflow(changed, run, {"parameters": [{"name": "request", "value": asked}]}, {}, fresh=True)
     team.cluster.output("create", "--filename=-", stdin=json.dumps(made))
     return run
