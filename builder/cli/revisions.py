@@ -19,7 +19,7 @@ def find_commit(reader: Reader, flow: str, revision: str) -> Commit:
 
     git, (word, rest) = reader.git, split(revision)
     if not word:
-        return git.resolve(revision)
+        return _here_or_sent(reader, revision)
     stands = look_up(word, flow, reader.sources)
     output.note(f"{word} of {flow} is {stands.sha[:12]}: {stands.why}")
     for ref in git.run("for-each-ref", "--format=%(refname)", f"refs/heads/{word}", f"refs/tags/{word}").text.split():
@@ -28,6 +28,18 @@ def find_commit(reader: Reader, flow: str, revision: str) -> Commit:
         return git.resolve(stands.sha + rest)
     except RevisionError as error:
         raise RevisionError(f"{revision} of {flow}: {error.message}", error.hint) from error
+
+
+def _here_or_sent(reader: Reader, revision: str) -> Commit:
+    from builder.runs.bundles import find
+
+    try:
+        return reader.git.resolve(revision)
+    except RevisionError:
+        found = find(reader.git, reader.objects, revision)
+        if found is None:
+            raise
+        return found
 
 
 def only_flow(settings: Settings) -> str:

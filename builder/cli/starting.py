@@ -195,12 +195,14 @@ class Ready:
 
 def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     """Makes the image if it is missing, and says what the steps will be told."""
+    from builder.cli.sharing import shared
     from builder.runs.places import Directories, on_this_machine
     from builder.runs.prepare import make_request, run_name
 
     wanted = prepared.wanted
     _check_store(maker, prepared.on)
-    image = maker.make(wanted.commit)
+    with shared(maker.git, maker.settings, wanted.commit):
+        image = maker.make(wanted.commit)
     run = prepared.run or run_name(wanted.flow, wanted.commit)
     if prepared.on == "local":
         place = on_this_machine(Directories.of(maker.settings), run, wanted.settings.image, wanted.python)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from builder.data.interface import Objects
-from builder.errors import RevisionError
+from builder.errors import BuilderError, RevisionError
 from builder.model.tree import Commit
 from builder.source.bundle import is_only_here, take_bundle, write_bundle
 from builder.source.repository import Git
@@ -28,23 +29,25 @@ def send(git: Git, objects: Objects, commit: Commit) -> bool:
         return objects.put_file(key, path, hashlib.sha256(path.read_bytes()).hexdigest(), new=True)
 
 
-def resolve(git: Git, objects: Objects, revision: str) -> Commit:
-    """The commit that a revision names: of this clone, else one that somebody ran, and that no remote has.
+def find(git: Git, objects: Objects, revision: str) -> Commit | None:
+    """A commit that this clone does not know by that name: one that somebody ran, and that no remote has.
 
-    `wip-1234abc`, as `builder run` calls a changed tree, is one of these, too. Raises RevisionError, SourceError.
+    `wip-1234abc`, as `builder run` calls a changed tree, is one of these, or of this clone's own. Raises RevisionError, SourceError.
     """
-    try:
-        return git.resolve(revision)
-    except RevisionError:
-        match = _SHA.match(revision)
-        found = [] if match is None else [found.key.rpartition("/")[2] for found in objects.list(f"{FOLDER}/{match[1]}")]
-        if match and revision.startswith("wip-") and not found:
-            return git.resolve(match[1])
-        if not found:
-            raise
+    match = _SHA.match(revision)
+    found = _sent(objects, match[1]) if match else []
+    if match and not found and revision.startswith("wip-"):
+        return git.resolve(match[1])
     if len(found) > 1:
-        raise RevisionError(f"{revision} may be any of {', '.join(sorted(sha[:12] for sha in found))}", "write more of it") from None
-    return _take(git, objects, found[0])
+        raise RevisionError(f"{revision} may be any of {', '.join(sorted(sha[:12] for sha in found))}", "write more of it")
+    return _take(git, objects, found[0]) if found else None
+
+
+def _sent(objects: Objects, digits: str) -> list[str]:
+    """The commits in the data root whose names begin so. A root that cannot be read has none: the revision is what is wrong, then."""
+    with suppress(BuilderError):
+        return [found.key.rpartition("/")[2] for found in objects.list(f"{FOLDER}/{digits}")]
+    return []
 
 
 def _take(git: Git, objects: Objects, sha: str) -> Commit:

@@ -8,7 +8,7 @@ import pytest
 
 from builder.data.directory import DirectoryObjects
 from builder.errors import RevisionError, SourceError
-from builder.runs.bundles import resolve, send
+from builder.runs.bundles import find, send
 from builder.source.bundle import is_only_here
 from builder.source.repository import Git
 from builder.source.snapshot import take_snapshot
@@ -43,7 +43,7 @@ def test_a_changed_tree_is_taken_from_the_data_root(clones: tuple[Repository, Re
     (bundle,) = objects.list("bundles/")
     assert (bundle.key, bundle.size < 2000) == (f"bundles/{commit.sha}", True), "what the remote has is not in it"
     with Git.open(bob.directory) as git:
-        assert resolve(git, objects, f"wip-{commit.sha[:7]}") == commit
+        assert find(git, objects, f"wip-{commit.sha[:7]}") == commit
         assert git.read_path(commit, "new") == b"new"
     assert bob.text("rev-parse", f"refs/builder/wip/{commit.sha[:12]}") == commit.sha
     assert bob.text("status", "--porcelain") == ""
@@ -59,7 +59,7 @@ def test_commits_that_are_not_pushed(clones: tuple[Repository, Repository], obje
         assert is_only_here(git, head)
         assert send(git, objects, head)
     with Git.open(bob.directory) as git:
-        assert resolve(git, objects, head.sha[:digits]) == head
+        assert find(git, objects, head.sha[:digits]) == head
         assert next(commit.sha for commit in git.ancestors(head)) == ada.text("rev-parse", "HEAD~1")
 
 
@@ -91,11 +91,11 @@ def test_a_clone_that_is_behind(clones: tuple[Repository, Repository], objects: 
         send(git, objects, head)
     with Git.open(bob.directory) as git:
         with pytest.raises(SourceError, match=f"{head.sha[:12]} is in the data root, and cannot be taken") as error:
-            resolve(git, objects, head.sha)
+            find(git, objects, head.sha)
         assert "`git fetch` first" in error.value.hint
     bob.git("fetch", "--quiet")
     with Git.open(bob.directory) as git:
-        assert resolve(git, objects, head.sha) == head
+        assert find(git, objects, head.sha) == head
 
 
 def test_what_nobody_has(clones: tuple[Repository, Repository], objects: DirectoryObjects) -> None:
@@ -104,12 +104,11 @@ def test_what_nobody_has(clones: tuple[Repository, Repository], objects: Directo
     objects.put(f"bundles/{'abab' + 'cd' * 18}", b"no bundle")
     with Git.open(bob.directory) as git:
         head = git.resolve("HEAD")
-        assert resolve(git, objects, "HEAD") == head
-        assert resolve(git, objects, f"wip-{head.sha[:7]}") == head, "a snapshot of this clone's own"
-        for revision in ("main2", "123456789", "wip-123456789", "HEAD~9"):
-            with pytest.raises(RevisionError, match="no commit is named"):
-                resolve(git, objects, revision)
+        assert find(git, objects, f"wip-{head.sha[:7]}") == head, "a snapshot of this clone's own"
+        assert [find(git, objects, revision) for revision in ("main2", "123456789", "HEAD~9")] == [None] * 3
+        with pytest.raises(RevisionError, match="no commit is named '123456789'"):
+            find(git, objects, "wip-123456789")
         with pytest.raises(RevisionError, match="abab may be any of abababababab, ababcdcdcdcd"):
-            resolve(git, objects, "abab")
+            find(git, objects, "abab")
         with pytest.raises(SourceError):
-            resolve(git, objects, "abababab")
+            find(git, objects, "abababab")
