@@ -16,21 +16,24 @@ _PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[['\"]([^'\"]+)['\"]\]")
 
 
 def find_score(ended: Ended, setting: ScoreSettings | None, workdir: Path, where: str) -> float:
-    """The score of an evaluation that ended well. `where` names it in messages. Raises LaunchError when there is none."""
+    """The score of an evaluation that ended well. `where` names it in messages. Raises LaunchError when there is none.
+
+    What the command itself reported counts before where the settings say it is: settings of today hold for commits that knew no metrics.
+    """
+    reported = [metric.value for metric in ended.metrics if metric.name == contract.SCORE]
+    if reported:
+        return reported[-1]
     if setting is None:
-        return _from_metrics(ended, where)
+        raise _none_reported(where)
     return _from_file(workdir / setting.file, setting.path, where) if setting.file else _from_log(ended.log, setting.log, where)
 
 
-def _from_metrics(ended: Ended, where: str) -> float:
-    found = [metric.value for metric in ended.metrics if metric.name == contract.SCORE]
-    if not found:
-        line = f'{{"step": 1, "name": "{contract.SCORE}", "value": 0.5}}'
-        raise LaunchError(
-            f"{where} ended well but reported no score",
-            f"append {line} to the file that ${contract.METRICS} names, or say in [flow.NAME.scores] where the score is",
-        )
-    return found[-1]
+def _none_reported(where: str) -> LaunchError:
+    line = f'{{"step": 1, "name": "{contract.SCORE}", "value": 0.5}}'
+    return LaunchError(
+        f"{where} ended well but reported no score",
+        f"append {line} to the file that ${contract.METRICS} names, or say in [flow.NAME.scores] where the score is",
+    )
 
 
 def _from_file(file: Path, path: str, where: str) -> float:

@@ -30,6 +30,12 @@ def test_the_last_score_of_the_contract_counts(tmp_path: Path) -> None:
         find_score(ended(tmp_path, "", Metric(3, "loss", 9)), None, tmp_path, "it")
 
 
+def test_what_a_command_reports_counts_before_where_it_would_be_otherwise(tmp_path: Path) -> None:
+    log = ScoreSettings(log="acc=([0-9.]+)")
+    assert find_score(ended(tmp_path, "acc=0.3", Metric(1, "score", 0.2)), log, tmp_path, "it") == 0.2
+    assert find_score(ended(tmp_path, "acc=0.3", Metric(1, "loss", 0.2)), log, tmp_path, "it") == 0.3
+
+
 def test_a_score_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "eval.json").write_text(json.dumps({"click": {"acc": 0.75, "ok": True}}))
     assert find_score(ended(tmp_path), ScoreSettings("eval.json", "$.click.acc"), tmp_path, "it") == 0.75
