@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ def with_one_step(template: Any) -> dict[str, Any]:
 
 
 def seconds(time_of_argo: str) -> float:
-    return datetime.strptime(time_of_argo, "%Y-%m-%dT%H:%M:%SZ").timestamp()
+    return datetime.strptime(time_of_argo, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
 
 
 def at_once(spans: list[tuple[float, float]]) -> int:
