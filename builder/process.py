@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,11 @@ def start(
         return subprocess.Popen(list(argv), cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=own_group)
     except OSError as error:
         raise _not_started(argv, cwd, error) from error
+
+
+def let_go(child: subprocess.Popen[bytes]) -> None:
+    """Leaves a program to itself. It is waited for while this process lives, so that it does not stay a zombie."""
+    threading.Thread(target=child.wait, daemon=True).start()
 
 
 def _not_started(argv: Sequence[str], cwd: Path | str | None, error: OSError) -> ProgramMissingError:

@@ -54,6 +54,8 @@ def show_result(result: RunResult, form: str, following: str = "") -> None:
         output.document(result.to_json())
         return
     if result.state != "succeeded":
+        if result.state not in ("failed", "stopped", "lost"):
+            output.result(result.run)
         return
     before = result.baseline.get("scores", {})
     rows = [("loss", number(result.loss), difference(result.loss, result.baseline.get("loss")))]

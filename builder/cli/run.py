@@ -10,8 +10,9 @@ import click
 
 from builder.cli import output
 from builder.cli.complete import assignment, flow_at_revision
+from builder.cli.executing import execute
 from builder.cli.expecting import expecting, say_expected
-from builder.cli.following import Steps, show_result
+from builder.cli.following import show_result
 from builder.cli.starting import (
     Asked,
     Prepared,
@@ -20,9 +21,7 @@ from builder.cli.starting import (
     make_ready,
     prepare,
     resolve_config,
-    run_locally,
     same_run,
-    submit_to_argo,
     told_in_ledger,
 )
 from builder.errors import BuilderError, LaunchError, UsageError
@@ -98,7 +97,7 @@ def command(
         if result is None:
             say_expected(coming)
         earlier = _commit_before(maker, prepared.wanted) if form != "json" and not start else None
-        result = result or _execute(maker, ready, cluster, wait)
+        result = result or execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
     if result.state in ("failed", "stopped", "lost"):
         raise LaunchError(result.error, result.hint)
@@ -108,32 +107,6 @@ def _cluster(maker: Maker) -> Cluster:
     from builder.deploy.kubernetes import connect
 
     return connect(maker.settings.deploy.namespace, maker.settings.deploy.context)
-
-
-def _execute(maker: Maker, ready: Ready, cluster: Cluster | None, wait: bool | None) -> RunResult:
-    if cluster is not None:
-        return _on_argo(cluster, ready, wait=bool(wait))
-    if ready.prepared.on == "local":
-        return run_locally(maker, ready, Steps(ready.request.run, here=True))
-    raise UsageError("runs in Docker are not possible yet", "--on local runs on this machine")
-
-
-def _on_argo(cluster: Cluster, ready: Ready, *, wait: bool) -> RunResult:
-    from builder.runs.argo import follow
-    from builder.steps.outcome import result_of
-    from builder.steps.root import ledger_of
-
-    run = ready.request.run
-    for applied in submit_to_argo(ready, cluster):
-        output.note(f"  {applied.kind} {applied.name} {applied.done}")
-    if not wait:
-        output.note(f"started; to follow it: builder logs {run} -f, builder show {run}")
-        return result_of(run, ledger_of(ready.request).read(run))
-    try:
-        return follow(cluster, ready.request, Steps(run, here=False), lambda message: output.note(f"  {message}"))
-    except KeyboardInterrupt:
-        output.note(f"{run} goes on; builder logs {run} -f follows it again, builder stop {run} ends it")
-        raise
 
 
 def _say_same(ready: Ready) -> RunResult | None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuilderError, UsageError
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from builder.model.tree import Commit
     from builder.runs.interpreter import Interpreter
     from builder.runs.prepare import Overrides, Wanted
-    from builder.runs.supervise import Tell
     from builder.settings import FlowSettings
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
@@ -209,7 +207,7 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     else:
         place = _image_place(maker, image, prepared.on, run)
     handler = _handler(maker, image) if prepared.on == "argo" else ""
-    return Ready(prepared, make_request(wanted, prepared.on, run, image.reference, place), image, handler)
+    return Ready(prepared, make_request(wanted, prepared.on, run, _by_digest(maker, image), place), image, handler)
 
 
 def _handler(maker: Maker, image: BuiltImage) -> str:
@@ -218,8 +216,16 @@ def _handler(maker: Maker, image: BuiltImage) -> str:
     return maker.store.reference(handler_image(maker.store, image.manifest))
 
 
+def _by_digest(maker: Maker, image: BuiltImage) -> str:
+    """A Docker engine calls an image by its id, which says less: the manifest's digest is the same in every store."""
+    return image.reference if "@" in image.reference else f"{maker.store.name}@{image.digest}"
+
+
 def _check_store(maker: Maker, on: str) -> None:
-    """Raises UsageError when the nodes could not pull what would be made."""
+    """Raises UsageError when what is to run the image could not get it from the store."""
+    if on == "docker" and maker.store.name.startswith("oci:"):
+        hint = 'set [store] to = "docker:", or "registry.host/name" (for once: BUILDER_STORE_TO=docker:)'
+        raise UsageError(f"{maker.store.name} is a directory, and Docker cannot run an image from there", hint)
     if on == "argo" and not maker.store.hosts:
         raise UsageError(f"{maker.store.name} is on this machine, and pods cannot pull from it", 'set [store] to = "registry.host/name"')
 
@@ -251,31 +257,6 @@ def same_run(ready: Ready) -> RunResult | None:
 
     found = green.same(objects_of(ready.request), identity(ready.request, ready.prepared.config.digest))
     return result_of(found["run"], ledger_of(ready.request).read(found["run"])) if found else None
-
-
-def run_locally(maker: Maker, ready: Ready, tell: Tell) -> RunResult:
-    """Writes the commit's tree, and runs the flow on this machine to its end. Starts what it asks for, and what comes after it."""
-    from builder.launch.behind import tool_path
-    from builder.runs.child_here import Children
-    from builder.runs.export import export
-    from builder.runs.local import run_here
-    from builder.runs.own import run_own_here
-    from builder.runs.places import Directories
-    from builder.runs.prepare import choose_flow, flow_file
-
-    wanted = ready.prepared.wanted
-    directories = Directories.of(maker.settings)
-    directories.make()
-    export(maker.git, wanted.commit, wanted.settings.image, Path(ready.request.place.workdir))
-    children = Children(ready.request, maker.start, directories, os.environ)
-    state, watching = directories.state / "metaflow", children.watching(tell)
-    if ready.request.settings.file:
-        result = run_own_here(ready.request, tool_path(), state, os.environ, watching)
-    else:
-        flow = flow_file(wanted.flow, choose_flow(wanted.flow, wanted.settings))
-        result = run_here(ready.request, flow, state, os.environ, watching)
-    children.follow(result)
-    return result
 
 
 def template_of(ready: Ready) -> dict[str, Any]:

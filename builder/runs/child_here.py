@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,15 +85,14 @@ class Children:
                 stderr=log.fileno(),
                 own_group=True,
             )
-        threading.Thread(target=child.wait, daemon=True).start()  # so that it is no zombie while this process lives
+        process.let_go(child)
 
 
 def command_line(start: Start, commit: str, on: str, repository: Path | str) -> list[str]:
     """`builder run` for what a run at `commit` asks for."""
     revision = commit if is_same(start, commit) else start.rev
     words = [*start.overrides, *([f"evals={','.join(start.evals)}"] if start.evals else [])]
-    follow = "--detach" if on == "argo" else "--wait"
-    options = ["--on", on, follow, "--repo", str(repository), "--child", start.pack()]
+    options = ["--on", on, *(["--detach"] if on == "argo" else []), "--repo", str(repository), "--child", start.pack()]
     return [sys.executable, "-m", "builder", "run", *options, "--", f"{start.flow}@{revision}", *words]
 
 

@@ -19,7 +19,7 @@ from builder.steps import contract, own
 from builder.steps.request import Request
 
 RUN_ID = "metaflow-run-id"
-_STORE = ".metaflow"  # Metaflow's name for its directory below the one that it is given
+STORE = ".metaflow"  # Metaflow's name for its directory below the one that it is given
 _COPY_EVERY = 1.0  # seconds
 
 
@@ -30,7 +30,7 @@ def run_own_here(request: Request, tool: Sequence[str], state: Path, environ: Ma
     log = output / FLOW_LOG
     argv = own_command(request, request.place.python, output / RUN_ID)
     variables = {**own_environment(request, tool, environ), **metaflow_settings(state)}
-    watched = Watched(request, log, tell, Copy(request, state / _STORE, output / RUN_ID))
+    watched = Watched(request, log, tell, Copy(request, state / STORE, output / RUN_ID))
     return supervise(watched, lambda: Processes(argv, Path(request.place.workdir), log, variables))
 
 

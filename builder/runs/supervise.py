@@ -22,7 +22,8 @@ from builder.steps.config import about
 from builder.steps.outcome import failed_step, result_of, why
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
-from builder.steps.root import ledger_of
+from builder.steps.root import ledger_of, objects_of
+from builder.steps.stopping import who_stopped
 
 _LOOK_EVERY = 0.1  # seconds
 _KEPT = ("state", "config", "identity", "checkpoint", "loss", "scores", "holes", "error", "hint", "seconds")
@@ -78,9 +79,9 @@ def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
         watched.copy(code)
         _tell_steps(ledger, watched)
     except BaseException as error:
-        said = {} if isinstance(error, KeyboardInterrupt) else {"error": str(error)}
-        ledger.write(request.run, RUN, {**record, "state": "stopped", "ended": now(), **said})
-        notices.of_end(request, replace(result_of(request.run, ledger.read(request.run)), error=said.get("error", "")))
+        ended = _broken_off(request, error)
+        ledger.write(request.run, RUN, {**record, **ended, "ended": now()})
+        notices.of_end(request, replace(result_of(request.run, ledger.read(request.run)), error=ended.get("error", "")))
         raise
     result = replace(_result(watched, ledger, code), seconds=round(time.monotonic() - began, 3))
     plain = result.to_json()
@@ -88,6 +89,14 @@ def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
     ledger.write(request.run, RUN, {**record, **kept, "ended": now()})
     notices.of_end(request, result, failed_step(ledger.read(request.run)))
     return result
+
+
+def _broken_off(request: Request, error: BaseException) -> dict[str, Any]:
+    """How a run ends that is asked to, or cannot start."""
+    if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return {"state": "failed", "error": str(error), "hint": getattr(error, "hint", "")}
+    who = who_stopped(objects_of(request), request.run)
+    return {"state": "stopped", **({"stopped_by": who} if who else {})}
 
 
 def _result(watched: Watched, ledger: Ledger, code: int) -> RunResult:

@@ -10,6 +10,7 @@ from builder.settings.load import ENVIRONMENT, FILE, load
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
+    DockerSettings,
     LaunchSettings,
     MetaflowSettings,
     NotifySettings,
@@ -27,6 +28,7 @@ __all__ = [
     "DataSettings",
     "DeploySettings",
     "DepsSettings",
+    "DockerSettings",
     "ErrorSettings",
     "ExternalSettings",
     "FlowSettings",

@@ -107,6 +107,16 @@ def not_negative(value: int) -> None:
         raise ValueError("0 or more")
 
 
+def gpus(value: str) -> None:
+    if value and value != "all" and not value.isdecimal():
+        raise ValueError('"all", or a number such as "2"')
+
+
+def docker_size(value: str) -> None:
+    if value and not re.fullmatch(r"[1-9]\d*[bkmg]?", value):
+        raise ValueError('a size such as "512m" or "16g"')
+
+
 def retries(value: int) -> None:
     """Metaflow keeps six attempts of a task (MAX_ATTEMPTS in metaflow_config.py): the first, four more, and one to go on without."""
     if not 0 <= value <= 4:

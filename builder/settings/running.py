@@ -11,10 +11,21 @@ from builder.settings.fields import key, table
 
 
 @dataclass(frozen=True, slots=True)
+class DockerSettings:
+    """The container of a run with `--on docker`."""
+
+    network: str = key("", "Docker's network mode: `host`, `none` or a network's name; the engine's default when empty")
+    gpus: str = key("", "`all`, or how many GPUs it gets", checks.gpus)
+    shared_memory: str = key("", "the size of /dev/shm, which data loaders need, such as `16g`", checks.docker_size)
+    env: tuple[str, ...] = key((), "variables of your shell that it gets too, such as `HF_TOKEN`")
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """How runs start when the command line does not say."""
 
     on: Literal["local", "docker", "argo"] = key("local", "where runs go: this machine, its Docker engine, or Argo Workflows")
+    docker: DockerSettings = field(default_factory=DockerSettings, metadata={"meaning": "the container of a run in Docker"})
 
 
 @dataclass(frozen=True, slots=True)

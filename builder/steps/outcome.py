@@ -12,7 +12,7 @@ from builder.model.run import RunResult
 Records = Mapping[str, Mapping[str, Any]]
 """Of one run, by step. `run` is written by who started it, `exit` by the handler that Argo runs at the end."""
 
-_ENDED = ("succeeded", "failed", "stopped", "lost")
+ENDED = ("succeeded", "failed", "stopped", "lost")
 
 
 def result_of(run: str, records: Records) -> RunResult:
@@ -52,7 +52,7 @@ def facts_of(records: Records) -> Mapping[str, Any]:
 def state_of(records: Records) -> str:
     """`starting`, `submitted`, `running`, or how it ended. What wrote down the end counts before what wrote down the start."""
     for step in (EXIT, RUN):
-        if records.get(step, {}).get("state") in _ENDED:
+        if records.get(step, {}).get("state") in ENDED:
             return str(records[step]["state"])
     if records.get("end", {}).get("state") == "succeeded":
         return "succeeded"

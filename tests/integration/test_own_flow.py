@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from builder.cli.executing import execute
 from builder.cli.frame import run as builder
 from builder.cli.making import making
-from builder.cli.starting import Asked, Target, make_ready, prepare, run_locally
+from builder.cli.starting import Asked, Target, make_ready, prepare
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger, Records
 from builder.runs.prepare import Overrides
@@ -164,7 +165,7 @@ def test_a_run_that_failed_goes_on_from_where_it_was(team: Repository, capsys: p
     with making(team.directory) as maker:
         origin = Origin(who="ada", retried=failed)
         ready = make_ready(maker, prepare(maker, Asked(Target("own", "HEAD"), Overrides((f"broken={mended}",))), origin))
-        result = run_locally(maker, ready, lambda step, record: None)
+        result = execute(maker, ready, None, wait=None)
     assert (result.state, result.scores["total"]) == ("succeeded", 3.0)
     objects = DirectoryObjects(team.directory / ".builder/data")
     assert (team.directory / ".builder/runs" / ready.request.run / "flow.log").read_text().count("Cloning") >= 1

@@ -208,7 +208,7 @@ def test_the_command_line_of_a_run(tmp_path: Path) -> None:
     line = command_line(start, "a" * 40, "local", tmp_path)
     at = line.index("--")
     assert line[at:] == ["--", f"finetune@{'a' * 40}", "lr=1", "--on=mars", "evals=click,type"]
-    assert line[at - 7 : at - 1] == ["--on", "local", "--wait", "--repo", str(tmp_path), "--child"]
+    assert line[at - 7 : at - 1] == ["run", "--on", "local", "--repo", str(tmp_path), "--child"]
     elsewhere = command_line(replace(start, rev="main", evals=()), "a" * 40, "argo", tmp_path)
     assert "--detach" in elsewhere
     assert elsewhere[-3] == "finetune@main"

@@ -1,0 +1,181 @@
+"""`builder run --on docker`: a container of the commit's image in a real engine, and what it leaves on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.errors import LaunchError
+from builder.runs import docker
+from tests.fixtures.steered import SETTINGS, Steered, steered, until
+
+pytestmark = [pytest.mark.docker, pytest.mark.registry]
+
+DOCKER = """
+[store]
+to = "{store}"
+[run.docker]
+network = "none"
+env = ["BREAK"]
+[image.env]
+PYTHONHASHSEED = "7"
+METAFLOW_SERVICE_URL = "http://127.0.0.1:1"
+"""
+OTHER = 4321
+"""The number of a user who has no name anywhere."""
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    docker_host: str,
+    docker_registry: str,
+    ngc_base: str,
+    engine: Any,
+) -> Iterator[Steered]:
+    """Its images are in a registry."""
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    monkeypatch.setenv("BUILDER_SECRET", "of this shell")
+    engine.images.pull(ngc_base)
+    store = f"{docker_registry}/test-{uuid.uuid4().hex[:8]}"
+    settings = SETTINGS.replace('base = "scratch"', f'base = "{ngc_base}"\npython = "3.11"') + DOCKER.format(store=store)
+    yield steered(tmp_path, monkeypatch, capsys, {"builder.toml": settings})
+    for image in engine.images.list(name=store):
+        engine.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def engine(docker_host: str) -> Iterator[Any]:
+    from docker import DockerClient
+
+    client = DockerClient(base_url=docker_host, version="auto")
+    yield client
+    client.close()
+
+
+def containers(engine: Any, run: str) -> list[Any]:
+    return list(engine.containers.list(all=True, filters={"label": f"builder/run={run}"}))
+
+
+def test_it_does_what_a_run_on_this_machine_does(team: Steered, engine: Any) -> None:
+    inside, here = team.run("--on", "docker"), team.run("--on", "local", "--again")
+    for key in ("state", "scores", "checkpoint", "identity", "config", "loss", "reference"):
+        assert inside[key] == here[key], key
+    assert inside["state"] == "succeeded"
+    assert "@sha256:" in inside["reference"]
+    assert containers(engine, inside["run"]) == []
+    log = (team.state / "runs" / inside["run"] / "flow.log").read_text()
+    assert "Task finished successfully" in log
+    assert "Done!" in log
+
+
+def test_one_container_of_that_very_image_named_after_the_run(team: Steered, engine: Any) -> None:
+    run = team.started("--on", "docker")
+    (container,) = containers(engine, run)
+    assert container.name == run
+    reference = team.ledger.read(run)["run"]["reference"]
+    assert reference in container.image.attrs["RepoDigests"]
+    assert team.ledger.read(run)["run"]["container"] == container.id
+    team.go(run)
+    assert team.ended(run)["state"] == "succeeded"
+    assert containers(engine, run) == []
+
+
+def test_the_tools_process_and_the_teams_are_kept_apart(team: Steered) -> None:
+    seen = team.seen(team.run("--on", "docker")["run"])
+    assert (seen["cwd"], seen["environ"]["PYTHONPATH"]) == ("/code", "/code")
+    assert not any("/opt/builder" in entry for entry in seen["path"])
+    assert seen["environ"]["PYTHONHASHSEED"] == "7", "what the image says of Python is for the team's commands"
+    assert "BUILDER_SECRET" not in seen["environ"]
+    assert not any(name.startswith("AWS_") for name in seen["environ"]), "the data root is a directory"
+
+
+def test_files_are_the_persons(team: Steered, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This test may be root's: the container is made for somebody else, and writes into directories of root's all the same."""
+    monkeypatch.setattr(os, "getuid", lambda: OTHER)
+    monkeypatch.setattr(os, "getgid", lambda: OTHER)
+    result = team.run("--on", "docker")
+    assert team.seen(result["run"])["user"] == OTHER
+    directory = team.state / "runs" / result["run"]
+    written = [path for path in directory.rglob("*") if path.is_file() and path.name != "flow.log"]
+    assert len(written) > 10
+    assert {path.stat().st_uid for path in written} == {OTHER}
+    records = team.state / "data/ledger" / result["run"]
+    assert {path.name: path.stat().st_uid for path in records.iterdir()}["end.json"] == OTHER
+
+
+def test_a_step_that_fails_says_so_as_elsewhere(team: Steered, monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    monkeypatch.setenv("BREAK", "type")
+    said = team.builder("run", "finetune@HEAD", "--on", "docker", code=1)
+    assert "step evaluate-type failed" in said.err
+    assert "  type is broken" in said.err
+    assert containers(engine, next(team.state.glob("runs/*")).name) == []
+
+
+def test_an_image_of_the_engine_is_named_by_the_same_digest(team: Steered, monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    pushed = team.run("--on", "docker")
+    monkeypatch.setenv("BUILDER_STORE_TO", "docker:")
+    loaded = team.run("--on", "docker", "--again")
+    digest = pushed["reference"].rpartition("@")[2]
+    assert loaded["reference"] == f"docker:@{digest}"
+    assert (loaded["identity"], loaded["scores"]) == (pushed["identity"], pushed["scores"])
+    for image in engine.images.list(name="builder"):
+        engine.images.remove(image.id, force=True)
+
+
+def test_what_docker_cannot_run_is_said_before_anything_starts(team: Steered, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = team.repository.directory / "builder.toml"
+    text = settings.read_text()
+    monkeypatch.setenv("BUILDER_STORE_TO", "oci:.builder/images")
+    said = team.builder("run", "finetune", "--on", "docker", code=2)
+    assert "is a directory, and Docker cannot run an image from there" in said.err
+    monkeypatch.delenv("BUILDER_STORE_TO")
+    lines = ['base = "scratch"' if line.startswith("base = ") else line for line in text.splitlines() if not line.startswith("python = ")]
+    settings.write_text("\n".join(lines))
+    said = team.builder("run", "finetune", "--on", "docker", code=2)
+    assert "has no Python that is known, so no flow can run in it" in said.err
+    assert not (team.state / "data").exists()
+
+
+def test_an_image_that_is_gone_and_an_engine_that_is_elsewhere(team: Steered, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.run("--on", "docker")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://docker.test:2375")
+    said = team.builder("run", "finetune@HEAD", "--on", "docker", "--again", code=1)
+    assert "the Docker engine of DOCKER_HOST is on docker.test" in said.err
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    said = team.builder("run", "finetune@HEAD", "--on", "docker", "--again", code=1)
+    assert "cannot talk to the Docker engine" in said.err
+
+
+def test_an_image_without_what_the_run_needs_is_named(team: Steered, engine: Any, ngc_base: str, tmp_path: Path) -> None:
+    container = engine.containers.create(ngc_base)
+    try:
+        arguments = {"image": container.image.id, "name": f"test-{uuid.uuid4().hex[:8]}", "entrypoint": ["setpriv-is-not-here"]}
+        with pytest.raises(LaunchError) as caught, docker.engine() as client:
+            docker.Container(client, arguments, tmp_path / "log")
+        assert "setpriv-is-not-here" in caught.value.message
+        assert engine.containers.list(all=True, filters={"name": arguments["name"]}) == []
+    finally:
+        container.remove(force=True)
+
+
+def test_a_run_that_is_ended_leaves_no_container(team: Steered, engine: Any) -> None:
+    argv = [sys.executable, "-m", "builder", "run", "finetune@HEAD", "hold=true", "--on", "docker"]
+    child = subprocess.Popen(argv, env={**os.environ, "PYTHONSAFEPATH": "1"}, stderr=subprocess.PIPE, text=True)
+    until(lambda: list(team.state.glob("runs/*/finetune/output/seen.json")) or child.poll() is not None)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    run = next(team.state.glob("runs/*")).name
+    assert containers(engine, run) == []
+    assert team.ledger.read(run)["run"]["state"] == "stopped"
