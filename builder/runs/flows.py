@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from builder.deploy.cluster import Cluster
 from builder.settings import FlowSettings, ScheduleSettings, Settings
 
 Read = Callable[[str], bytes | None]
@@ -58,3 +59,23 @@ def parameters_of(name: str, flow: FlowSettings, read: Read) -> dict[str, Any]:
 def schedules_of(flow: str, settings: Settings) -> dict[str, ScheduleSettings]:
     """Those that start the flow, by name."""
     return {name: schedule for name, schedule in settings.schedule.items() if (schedule.flow or name) == flow}
+
+
+def live_schedules(cluster: Cluster, flow: str) -> list[dict[str, Any]]:
+    """What each of the flow's CronWorkflows starts now: schedule, cron, timezone, suspended, template, commit, subject, reference."""
+    return [_live(cron) for cron in cluster.list("cronworkflows", {"builder/flow": flow})]
+
+
+def _live(cron: Mapping[str, Any]) -> dict[str, Any]:
+    metadata, spec = cron["metadata"], cron["spec"]
+    marks = metadata.get("annotations") or {}
+    return {
+        "schedule": metadata["name"],
+        "cron": ", ".join(spec.get("schedules") or ()),
+        "timezone": spec.get("timezone", ""),
+        "suspended": bool(spec.get("suspend")),
+        "template": spec.get("workflowSpec", {}).get("workflowTemplateRef", {}).get("name", ""),
+        "commit": metadata["labels"].get("builder/commit", ""),
+        "subject": marks.get("builder/subject", ""),
+        "reference": marks.get("builder/reference", ""),
+    }

@@ -20,6 +20,7 @@ _ENDS = {
     "memory": "out of memory",
     "lost": "its machine or pod went away before it could say why",
 }
+_GONE = "it is gone, and nobody wrote its end"
 _REMEDIES = {
     "memory": "give it more: [launch.{step}.pod] memory",
     "timeout": "give it more time: [launch.{step}] timeout",
@@ -60,7 +61,7 @@ def explanation_of(run: str, records: Records, state: str = "") -> Explanation:
         run=run,
         state=state,
         step=step,
-        end=end_in_words(end) if state == "failed" else "",
+        end=_GONE if state == "lost" else end_in_words(end) if state == "failed" else "",
         error=error,
         said=said,
         hint=hint or _REMEDIES.get(end, "").format(step=step or "default", flow=facts_of(records).get("flow", "NAME")),
@@ -72,14 +73,14 @@ def explanation_of(run: str, records: Records, state: str = "") -> Explanation:
 
 
 def lines_of(told: Explanation) -> Iterator[str]:
-    where = {"failed": f" in step {told.step}", "stopped": f" in step {told.step}", "lost": f" in step {told.step}"}
+    where = f" in step {told.step}" if told.step and told.state in ("failed", "stopped", "lost") else ""
     how = f": {told.end}" if told.end else ""
-    took = f" after {duration(told.seconds)}" if told.seconds is not None and told.state in ("failed", "stopped") else ""
+    took = f" after {took_in_words(told.seconds)}" if told.seconds is not None and told.state in ("failed", "stopped") else ""
     again = f", tried {told.tries} times" if told.tries > 1 else ""
     if told.state in ("running", "waiting") and told.step:
         yield f"{told.run} is {told.state}: step {told.step}{again}"
     else:
-        yield f"{told.run} {_verb(told.state)}{where.get(told.state, '') if told.step else ''}{how}{took}{again}"
+        yield f"{told.run} {_verb(told.state)}{where}{how}{took}{again}"
     yield from told.error.splitlines()
     yield from (f"  {line}" for line in told.said)
     yield from (f"it went on without {hole}" for hole in told.holes)
@@ -90,6 +91,11 @@ def lines_of(told: Explanation) -> Iterator[str]:
 def end_in_words(end: str) -> str:
     """`exit code 3` of `exit:3`; empty where it is no more than that it failed."""
     return f"exit code {end[5:]}" if end.startswith("exit:") else _ENDS.get(end, "")
+
+
+def took_in_words(seconds: float) -> str:
+    """The ledger tells times in whole seconds: none of them is less than one."""
+    return duration(seconds) if seconds else "less than 1 s"
 
 
 def seconds_between(record: Mapping[str, Any]) -> float | None:
@@ -149,7 +155,7 @@ def _holes(records: Records) -> Iterator[str]:
 
 
 def _verb(state: str) -> str:
-    known = {"lost": "is lost: it is gone, and nobody wrote its end", "stopped": "was stopped", "unknown": "is not known"}
+    known = {"lost": "is lost", "stopped": "was stopped", "unknown": "is not known"}
     return known.get(state, state if state in ("succeeded", "failed") else f"is {state}")
 
 

@@ -24,13 +24,20 @@ def remember(objects: Objects, request: Request, result: RunResult) -> None:
     names = ("run", "flow", "commit", "reference", "scores", "loss", "checkpoint", "config", "ended", "schedule")
     data = json.dumps({name: document[name] for name in names}).encode()
     objects.put(f"identities/{result.identity}/{ended}-{request.run}", data, new=True)
-    if request.origin.main and not request.overrides and set(request.evals) == set(request.settings.evals):
+    by_hand = request.overrides and not request.origin.schedule
+    if request.origin.main and not by_hand and set(request.evals) == set(request.settings.evals):
         objects.put(f"green/{request.flow}/{ended}-{request.run}", data, new=True)
 
 
-def last(objects: Objects, flow: str, *, before: str = "", scheduled: bool = False) -> dict[str, Any] | None:
-    """The newest green run of a flow other than `before`; with `scheduled` the newest that a schedule started."""
-    return _newest(objects, f"green/{flow}/", lambda found: found["run"] != before and (not scheduled or bool(found["schedule"])))
+def last(objects: Objects, flow: str, *, before: str = "", scheduled: bool = False, until: str = "") -> dict[str, Any] | None:
+    """The newest green run of a flow other than `before`; with `scheduled` the newest that a schedule started, with `until` (a time as
+    the ledger writes it) the newest that had ended by then.
+    """
+
+    def wanted(found: dict[str, Any]) -> bool:
+        return found["run"] != before and (not scheduled or bool(found["schedule"])) and (not until or found["ended"] <= until)
+
+    return _newest(objects, f"green/{flow}/", wanted)
 
 
 def same(objects: Objects, identity: str) -> dict[str, Any] | None:

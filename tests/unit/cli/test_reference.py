@@ -94,6 +94,10 @@ def test_commands_print_the_documents_they_promise(repository: Path, capsys: pyt
     (flow,) = said("status --flows", capsys)
     conforms(flow, DOCUMENTS["builder status --flows"])
     assert {"schema": 1, **flow["last"]} == listed
+    conforms(said("show finetune-1", capsys), DOCUMENTS["builder show RUN"])
+    conforms(said("show finetune", capsys), DOCUMENTS["builder show FLOW"])
+    write_run(root(repository), "finetune-2", commit=image["commit"])
+    conforms(said("show HEAD", capsys), DOCUMENTS["builder show REV"])
 
 
 def test_a_run_s_document() -> None:

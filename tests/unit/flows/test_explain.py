@@ -21,6 +21,8 @@ from tests.fixtures.requests import request_in
 START = {"state": "succeeded", "flow": "finetune", "started": "2024-05-01T08:00:00Z", "ended": "2024-05-01T08:00:01Z"}
 RUN = {"flow": "finetune", "state": "running", "started": "2024-05-01T07:59:58Z", "who": "ada"}
 
+GONE = "it is gone, and nobody wrote its end"
+
 
 def record(state: str, **facts: Any) -> dict[str, Any]:
     ended = {} if state in ("running", "waiting") else {"ended": "2024-05-01T08:02:05Z"}
@@ -81,7 +83,12 @@ def test_the_step_that_failed_first_counts() -> None:
         ({"run": {**RUN, "state": "submitted"}}, "", "r is submitted", "builder logs r -f"),
         ({"run": {**RUN, "state": "stopped"}}, "", "r was stopped", "builder retry r"),
         ({"run": RUN, "end": record("succeeded")}, "", "r succeeded", "builder compare r"),
-        ({"run": RUN, "finetune": record("running")}, "lost", "r is lost: it is gone, and nobody wrote its end", "builder retry r"),
+        (
+            {"run": RUN, "finetune": record("running")},
+            "lost",
+            f"r is lost in step finetune: {GONE}",
+            "builder retry r",
+        ),
         ({}, "", "r is not known", ""),
     ],
 )

@@ -1,0 +1,78 @@
+"""`builder show`: explains a run, a flow, a revision, an image or a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli import complete, output
+from builder.cli.reading import Reader, reading
+from builder.errors import RevisionError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from builder.runs.lookup import Places
+
+
+@click.command("show")
+@click.argument("what", metavar="[RUN|FLOW|REV|DIGEST|CHECKPOINT]", default="", shell_complete=complete.anything)
+@click.option("--repro", is_flag=True, help="Print only the command that repeats the run exactly.")
+@click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
+@output.format_option("table", "json")
+def command(what: str, repro: bool, repo: Path | None, form: str) -> None:
+    """Explain a run, a flow, a revision, an image or a checkpoint. Default: your last run.
+
+    A run: why it failed, with the end of the log; its steps; what changed since the last green run; the next command to type.
+    A revision, or a digest of an image or a checkpoint: the commit with its images, templates, runs and checkpoints.
+    The beginning of a name or of a digest will do.
+    """
+    from builder.runs.lookup import meant_by
+
+    with reading(repo) as reader:
+        meant = meant_by(what or _last(reader), places_of(reader))
+        if repro and meant.kind != "run":
+            raise UsageError(f"--repro repeats a run, and {what} is a {meant.kind}", "`builder status` lists runs")
+        if meant.kind == "run":
+            from builder.cli.showing_run import show_run
+
+            show_run(reader, meant.name, form, repro=repro)
+        elif meant.kind == "flow":
+            from builder.cli.showing_flow import show_flow
+
+            show_flow(reader, meant.name, form)
+        else:
+            from builder.cli.showing_graph import show_graph
+
+            show_graph(reader, meant, form)
+
+
+def _last(reader: Reader) -> str:
+    from builder.cli.starting import who
+    from builder.runs.lookup import last_run
+
+    found = last_run(reader.ledger, who())
+    if not found:
+        raise UsageError("there is no run yet", "`builder run FLOW` starts one; `builder show REV` explains a commit")
+    return found
+
+
+def places_of(reader: Reader) -> Places:
+    from builder.cli.commands import BUILT_IN_FLOWS
+    from builder.runs.lookup import Places
+
+    flows = frozenset(reader.settings.flow) or frozenset(BUILT_IN_FLOWS)
+    return Places(
+        reader.ledger, reader.objects, reader.maybe_git, flows, lambda flow, rev: _resolve(reader, flow, rev), lambda: reader.store
+    )
+
+
+def _resolve(reader: Reader, flow: str, revision: str) -> str:
+    from builder.cli.revisions import find_commit, only_flow
+    from builder.runs.words import split
+
+    try:
+        named = flow or (only_flow(reader.settings) if split(revision)[0] else "")
+        return find_commit(reader, named, revision).sha
+    except SourceError as error:
+        raise RevisionError(error.message, error.hint) from error
