@@ -27,7 +27,7 @@ GROUPS = {
     },
     "Once": {
         "init": "Look at the repository and write a builder.toml.",
-        "doctor": "Check this machine, the settings and the store.",
+        "doctor": "Check this machine, the settings, the store and the cluster.",
         "slim-repo": "Make a big repository small, losing nothing.",
         "data": "List and fetch what slim-repo moved out.",
         "demo": "Try it all on a small repository.",

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--deep", is_flag=True, help="Also run a pod in the image of HEAD that reads and writes the data root: up to a minute.")
 @output.format_option("table", "json")
-def command(form: str) -> int:
-    """Check this machine, the settings and the store.
+def command(deep: bool, form: str) -> int:
+    """Check this machine, the settings, the store and the cluster.
 
     A line each: ok, failed with what to do, or - where it is not needed. Ends with 1 when something needed fails.
     """
     from builder.doctor import CHECKS, examine
 
-    coming = examine(CHECKS, scene())
+    coming = examine(CHECKS, scene(deep=deep))
     if form == "json":
         reports = list(coming)
         output.document({"checks": [_as_json(report) for report in reports]})
@@ -34,7 +35,7 @@ def command(form: str) -> int:
     return int(any(report.found.state == "failed" for report in reports))
 
 
-def scene() -> Scene:
+def scene(*, deep: bool = False) -> Scene:
     """Where we stand."""
     import os
 
@@ -45,7 +46,9 @@ def scene() -> Scene:
         settings = wiring.load_settings(start)
     except SettingsError as error:
         settings, trouble = Settings(root=start), error
-    return Scene(start, os.environ, settings, lambda text: wiring.open_store(text, settings), trouble)
+    return Scene(
+        start, os.environ, settings, lambda text: wiring.open_store(text, settings), trouble, lambda: wiring.open_cluster(settings), deep
+    )
 
 
 def _with_headings(reports: Iterable[Report]) -> Iterator[Report]:

@@ -16,6 +16,7 @@ from builder.settings import Settings, load
 from builder.stores.interface import Store
 
 if TYPE_CHECKING:
+    from builder.deploy.cluster import Cluster
     from builder.image.prepare import Workshop
 
 INSECURE_OPTION = "--insecure-registry"
@@ -103,6 +104,13 @@ def open_base_store(text: str, settings: Settings) -> Store:
     if text.startswith("oci:"):
         return _layout(text, settings.root)
     return open_store(text, settings)
+
+
+def open_cluster(settings: Settings) -> Cluster:
+    """The namespace of [deploy]. Raises ClusterError when nothing says where a cluster is; nothing is asked yet."""
+    from builder.deploy.kubernetes import connect
+
+    return connect(settings.deploy.namespace, settings.deploy.context)
 
 
 def workshop(store: Store, to: str, settings: Settings, sent: Callable[[str], object]) -> Workshop:

@@ -39,8 +39,9 @@ DEPLOY_RULES = (
     {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["patch", "delete"]},  # stop, clean up
     {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "verbs": ["delete"]},
     {"apiGroups": [""], "resources": ["pods", "pods/log", "events"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]},  # doctor
 )
-"""Of people and CI: all that `builder run`, `deploy`, `logs` and `stop` do."""
+"""Of people and CI: all that `builder run`, `deploy`, `logs`, `stop` and `doctor` do."""
 
 DEPLOYER = "builder-deploy"
 

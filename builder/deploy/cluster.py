@@ -17,6 +17,10 @@ class Cluster(Protocol):
     @property
     def namespace(self) -> str: ...
 
+    @property
+    def server(self) -> str:
+        """Its address, as people know it."""
+
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         """The object as the server has it; None when there is none."""
 
@@ -38,8 +42,8 @@ class Cluster(Protocol):
     def log(self, pod: str, container: str, *, follow: bool = False) -> Iterator[bytes]:
         """What a container wrote, in pieces as they come; ends with the container when followed."""
 
-    def may(self, verb: str, kind: str) -> bool:
-        """Whether this account may do so in the namespace."""
+    def may(self, verb: str, kind: str, name: str = "") -> bool:
+        """Whether this account may do so in the namespace: with the object of that name, or with any. Also `pods/log` is a kind."""
 
 
 def kind_of(manifest: Mapping[str, Any]) -> str:

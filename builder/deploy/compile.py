@@ -177,14 +177,16 @@ def _command(flow: Path, options: Sequence[str]) -> Sequence[str]:
 def _environment(target: Target, scratch: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables less every setting of Metaflow and Python: nobody's ~/.metaflowconfig takes part."""
     kept = {name: value for name, value in environ.items() if not name.startswith(("METAFLOW_", "PYTHON"))}
+    return {**kept, "PYTHONWARNINGS": "ignore", "METAFLOW_HOME": scratch, **variables_of(target)}
+
+
+def variables_of(target: Target) -> dict[str, str]:
+    """Metaflow's settings for a target, whatever a person's own are."""
     service = {"METAFLOW_SERVICE_URL": target.service} if target.service else {}
     endpoint = {"METAFLOW_S3_ENDPOINT_URL": target.endpoint} if target.endpoint else {}
     return {
-        **kept,
         **service,
         **endpoint,
-        "PYTHONWARNINGS": "ignore",
-        "METAFLOW_HOME": scratch,
         "METAFLOW_USER": "builder",
         "METAFLOW_DEFAULT_METADATA": "service" if target.service else "local",
         "METAFLOW_DEFAULT_DATASTORE": "s3",

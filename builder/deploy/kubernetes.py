@@ -122,9 +122,11 @@ class KubernetesCluster:
         finally:
             response.release_conn()
 
-    def may(self, verb: str, kind: str) -> bool:
-        group, plain = ("argoproj.io", kind) if "argoproj" in _GROUPS[kind] else (_GROUPS[kind].split("/")[1], kind)
-        attributes = {"namespace": self._namespace, "verb": verb, "group": "" if group == "v1" else group, "resource": plain}
+    def may(self, verb: str, kind: str, name: str = "") -> bool:
+        resource, _, part = kind.partition("/")
+        _, *group = _GROUPS[resource].split("/")[:-1]
+        asked = {"verb": verb, "group": "".join(group), "resource": resource, "subresource": part, "name": name}
+        attributes = {"namespace": self._namespace, **{key: value for key, value in asked.items() if value}}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
         status, body = self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool(self._checked(status, body, "what this account may do")["status"]["allowed"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from builder.doctor import machine, project, storage
+from builder.doctor import cluster, deep, machine, metaflow, project, storage
 from builder.doctor.scene import Check
 
-_MACHINE, _PROJECT, _STORE = "This machine", "This repository", "Images and data"
+_MACHINE, _PROJECT, _STORE, _CLUSTER = "This machine", "This repository", "Images and data", "The cluster"
 
 CHECKS = (
     Check(_MACHINE, "python", machine.python, by_settings=False),
@@ -21,4 +21,11 @@ CHECKS = (
     Check(_STORE, "credentials", storage.credentials),
     Check(_STORE, "base", storage.base),
     Check(_STORE, "data root", project.data_root),
+    Check(_CLUSTER, "cluster", cluster.reachable),
+    Check(_CLUSTER, "argo", cluster.argo),
+    Check(_CLUSTER, "rights", cluster.rights),
+    Check(_CLUSTER, "accounts", cluster.accounts),
+    Check(_CLUSTER, "pods", deep.pods),
+    Check(_CLUSTER, "metaflow", metaflow.versions),
+    Check(_CLUSTER, "its settings", metaflow.configuration),
 )

@@ -7,22 +7,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from builder.errors import BuilderError, SettingsError
+from builder.deploy.cluster import Cluster
+from builder.errors import BuilderError, ClusterError, SettingsError
 from builder.settings import Settings
 from builder.stores.interface import Store
 
 State = Literal["ok", "failed", "-"]
 
 
+def _no_cluster() -> Cluster:
+    raise ClusterError("no cluster", "set KUBECONFIG")
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`settings` are the defaults when they cannot be read; then `trouble` says why. `open_store` takes what `--to` takes."""
+    """`settings` are the defaults when they cannot be read; then `trouble` says why. `open_store` takes what `--to` takes.
+
+    `open_cluster` opens the namespace of [deploy]. `deep`: a pod may be run in it.
+    """
 
     start: Path
     environ: Mapping[str, str]
     settings: Settings
     open_store: Callable[[str], Store]
     trouble: SettingsError | None = None
+    open_cluster: Callable[[], Cluster] = _no_cluster
+    deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

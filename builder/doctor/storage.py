@@ -105,8 +105,7 @@ def workshop(scene: Scene) -> Workshop:
 
 def _mountable(base: str, target: Store) -> str:
     """A text when both are in one registry, as then `builder image` mounts what is missing."""
-    there = base.partition("/")[0] == target.name.partition("/")[0] and not target.name.startswith(("oci:", "docker:"))
-    return ", in the same registry" if there else ""
+    return ", in the same registry" if base.partition("/")[0] in target.hosts else ""
 
 
 def _layers(count: int) -> str:

@@ -92,6 +92,14 @@ def tool_key(python: str, platform: str) -> str:
     return hashlib.sha256(canonical_json({**inputs, "lock": lock})).hexdigest()[:32]
 
 
+def locked_version(package: str) -> str:
+    """Of a package that the tool layers hold."""
+    from builder.image.deps import lock
+
+    found = {requirement.name: requirement.text for requirement in lock.parse(_LOCK.read_bytes(), _LOCK.name)}
+    return found[package].partition("==")[2].partition(";")[0].strip()
+
+
 def own_files() -> Iterator[tuple[str, bytes]]:
     """Path below /opt/builder and content, sorted by path: the same in a checkout and in an installed wheel.
 

@@ -85,4 +85,14 @@ def test_the_log_of_no_pod(cluster: Cluster) -> None:
 
 
 def test_who_may(cluster: Cluster) -> None:
-    assert cluster.may("create", "workflowtemplates") is True
+    for verb, kind, name in (
+        ("create", "workflowtemplates", ""),
+        ("get", "pods/log", ""),
+        ("patch", "configmaps", "one"),
+        ("get", "nodes", ""),
+    ):
+        assert cluster.may(verb, kind, name) is True
+
+
+def test_where_it_is(cluster: Cluster) -> None:
+    assert cluster.server.startswith("https://")

@@ -14,7 +14,7 @@ import yaml
 
 from builder.model.oci import MANIFEST
 from builder.steps.request import Request
-from tests.fixtures.team import Team
+from tests.fixtures.team import SECRET, Team
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -210,3 +210,19 @@ def test_what_the_deployer_may_not_do(team: Team) -> None:
     ):
         told = subprocess.run([*kubectl, "auth", "can-i", verb, what], capture_output=True, text=True)
         assert told.stdout.strip() == ("yes" if allowed else "no"), (verb, what)
+
+
+def test_doctor_tries_a_pod(team: Team) -> None:
+    """A deployer's account sees no secret; a pod of the run's account has it, or says that it is not there."""
+    team.ok("image")
+    found = {check["name"]: check for check in team.json("doctor", "--deep")["checks"] if check["group"] == "The cluster"}
+    assert {name: check["state"] for name, check in found.items()} == dict.fromkeys(found, "ok")
+    assert found["pods"]["detail"].startswith(f"a pod pulled the image; {team.root} can be written and read; Metaflow 2.")
+    assert team.get("workflows")["items"] == []
+    assert [found.key for found in team.objects.list("doctor/")] == []
+
+    team.cluster.output("--namespace", team.namespace, "delete", "secret", SECRET)
+    told = team.run("doctor", "--deep", "-o", "json")
+    assert told.returncode == 1
+    (pods,) = [check for check in json.loads(told.stdout)["checks"] if check["name"] == "pods"]
+    assert f'secret "{SECRET}" not found' in pods["detail"]
