@@ -20,7 +20,7 @@ _CONTRACT = (
 
 def render(proposal: Proposal) -> str:
     """The file's text; `load` accepts it as it is."""
-    parts = [_image(proposal), _deps(proposal.dependencies), _store(), _flow(proposal)]
+    parts = [_image(proposal), _deps(proposal.dependencies), _store(), render_flow("finetune", "finetune", proposal.training)]
     return (
         "# What every commit's image is made of, and how its flows run. Every key is in builder's documentation,\n"
         "# on the page Settings of its reference; `builder doctor` checks what is written here.\n\n" + "\n\n".join(parts) + "\n"
@@ -75,16 +75,18 @@ def _store() -> str:
     )  # fmt: skip
 
 
-def _flow(proposal: Proposal) -> str:
-    found = proposal.training
+def render_flow(name: str, kind: str, found: Training) -> str:
+    """The tables of a flow of a built-in kind; what is not known stands there as a comment to fill in."""
+    table = f"[flow.{name}]"
+    use = [f"use = {_text(kind)}"] if name != kind else []
     evaluation = found.evaluation or ("python", "-m", "team.evaluate", "--checkpoint", "{checkpoint}")
-    evals = [*_CONTRACT, "# [flow.finetune.evals]", _comment(f"# click = {_list(evaluation)}")]
+    evals = [*_CONTRACT, f"# [flow.{name}.evals]", _comment(f"# click = {_list(evaluation)}")]
     if not found.command:
         example = '# command = ["python", "-m", "team.train", "--config", "{config}"]'
-        return "\n".join(["# [flow.finetune]", example, f"# {_config(found)}", "", *evals])
+        return "\n".join([f"# {table}", *(f"# {line}" for line in use), example, f"# {_config(found)}", "", *evals])
     others = [f"# or {_comment(path)}" for path in found.others]
     config = _config(found) if found.reads_config else f"# {_config(found)}  # if the command shall get one, as {{config}}"
-    return "\n".join(["[flow.finetune]", *others, f"command = {_list(found.command)}", config, "", *evals])
+    return "\n".join([table, *use, *others, f"command = {_list(found.command)}", config, "", *evals])
 
 
 def _config(found: Training) -> str:

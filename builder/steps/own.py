@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from builder.data.ledger import now
+from builder.data.ledger import EXIT, RUN, now
 from builder.data.metaflow_tasks import MetaflowRun, Task
 from builder.model.oci import canonical_json, sha256
 from builder.model.run import Evaluation, Training, finite
@@ -65,6 +65,9 @@ def finish(request: Request, run: MetaflowRun | None, state: str, said: Said | N
         if step == "end" and state == "succeeded" and run:
             record |= _concluded(request, run, inner[-1])
         _write(request, step, record)
+    for step, known in ledger_of(request).read(request.run).items():
+        if step not in (*steps, RUN, EXIT) and known["state"] == "running":  # its pod died before Metaflow began
+            _write(request, step, {**known, **_unfinished(request, step, state, (said or {}).get(step, LOST))})
 
 
 def _by_step(tasks: Sequence[Task]) -> dict[str, list[Task]]:

@@ -114,3 +114,14 @@ def test_an_own_flow_runs_and_is_scored(hostile: Team) -> None:
     assert "RuntimeError: two is broken" in failed.stderr
     unknown = hostile.run("run", "own@HEAD", "alhpa=2", "--on", "argo")
     assert (unknown.returncode, "did you mean alpha?" in unknown.stderr) == (2, True)
+
+
+def test_the_flow_that_init_writes_is_the_same_everywhere(team: Team, docker_host: str) -> None:
+    team.ok("init", "--flow", "count-lines", "--own")
+    team.commit("Add a flow")
+    here = team.json("run", "count-lines@HEAD", "limit=2", "--on", "local")
+    assert here["scores"].keys() == {"py", "toml"}
+    docker = team.json("run", "count-lines@HEAD", "limit=2", "--on", "docker", "--again", DOCKER_HOST=docker_host)
+    argo = team.json("run", "count-lines@HEAD", "limit=2", "--on", "argo", "--wait", "--again")
+    for there in (docker, argo):
+        assert [there[key] for key in ("state", "scores", "identity")] == [here[key] for key in ("state", "scores", "identity")]

@@ -176,3 +176,11 @@ def test_a_metaflow_of_the_teams_own_is_the_one_that_runs(team: Repository, caps
     team.commit({"metaflow/__init__.py": b"raise SystemExit('the metaflow of the team')\n"})
     assert builder(["run", "own@HEAD"]) == 1
     assert "the metaflow of the team" in capsys.readouterr().err
+
+
+def test_the_flow_that_init_writes_runs_at_once(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    assert builder(["init", "--flow", "count-lines", "--own"]) == 0
+    capsys.readouterr()
+    result = run_json(capsys, "count-lines", "limit=2")
+    assert result["state"] == "succeeded"
+    assert result["scores"] == {"py": 2.0, "toml": 12.0}
