@@ -11,7 +11,7 @@ from builder.errors import without_passwords
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?\Z")
 _PYTHON = re.compile(r"3\.\d+\Z")
-_FLOW = re.compile(r"[a-z][a-z0-9-]{0,21}\Z")
+_FLOW = re.compile(r"[a-z](?:[a-z0-9-]{0,20}[a-z0-9])?\Z")  # they are labels in a cluster, too
 
 
 def workdir(value: str) -> None:
@@ -75,7 +75,7 @@ def command(value: tuple[str, ...]) -> None:
 def flow_names(values: Iterable[str]) -> None:
     for name in values:
         if not _FLOW.match(name):
-            raise ValueError("a name of at most 22 lower case letters, digits and hyphens, with a letter first")
+            raise ValueError("a name of at most 22 lower case letters, digits and hyphens, a letter first and no hyphen last")
 
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)\Z")

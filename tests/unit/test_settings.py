@@ -115,8 +115,10 @@ def test_two_files_in_one_directory_are_an_error(tmp_path: Path) -> None:
         ('[image.deps]\nlock = "a"\ntarget = "x"', "expected context, args and target only with dockerfile, got {lock, target}"),
         (
             "[flow.Fine]\n",
-            "builder.toml: flow: expected a name of at most 22 lower case letters, digits and hyphens, with a letter first, got {Fine}",
+            "flow: expected a name of at most 22 lower case letters, digits and hyphens, a letter first and no hyphen last, got {Fine}",
         ),
+        ("[flow.fine-]\n", "a letter first and no hyphen last, got {fine-}"),
+        (f"[flow.{'f' * 23}]\n", "expected a name of at most 22"),
         ('[flow.a]\nscores = { x = { file = "a" } }', "builder.toml: flow.a.scores.x: expected file and path, or log"),
         ("[image]\nbase = \n", "builder.toml: line 2, column 8: invalid value"),
         ("[image]\nbase", "builder.toml: end of document: expected '=' after a key"),
