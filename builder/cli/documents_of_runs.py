@@ -121,4 +121,27 @@ DOCUMENTS_OF_RUNS = {
         },
         {},
     ),
+    "builder compare": Document(
+        {
+            "flow": "whose runs are compared",
+            "sides": "in the order of the command line",
+            "scores": "the loss first, then the action types by name",
+        },
+        {
+            "sides": {
+                "label": "as it was named, with the commit",
+                "commit": "the 40 digits of its sha",
+                "runs": "the runs that count: they succeeded and did the same",
+                "left_out": "how many of the commit's runs that succeeded do not count: another configuration or image",
+                "layers": "of its image, or null: count, size, and new and new_size, which the first side's image does not have; bytes",
+                "changes": "against the first side, or null: before, after, commits, ahead, behind, config, base, deps",
+                "missing": "what could not be compared, and why",
+            },
+            "scores": {
+                "metric": "`loss`, or the action type",
+                "sides": "for each: count, mean, low and high of its runs' values, or null",
+                "changes": "for each: the amount against the first side's mean, and `within`: whether values scatter as much by themselves",
+            },
+        },
+    ),
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.cli import output
-from builder.errors import RevisionError, UsageError
+from builder.errors import RevisionError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
     from builder.model.tree import Commit
+    from builder.runs.lookup import Places
     from builder.settings import Settings
 
 
@@ -49,3 +50,24 @@ def only_flow(settings: Settings) -> str:
     if "finetune" in settings.flow:
         return "finetune"
     raise UsageError("of which flow?", f"write FLOW@REV; flows here: {', '.join(sorted(settings.flow)) or 'none'}")
+
+
+def naming(reader: Reader) -> Places:
+    """Where what a word names is looked up."""
+    from builder.cli.commands import BUILT_IN_FLOWS
+    from builder.runs.lookup import Places
+
+    flows = frozenset(reader.settings.flow) or frozenset(BUILT_IN_FLOWS)
+    return Places(
+        reader.ledger, reader.objects, reader.maybe_git, flows, lambda flow, rev: _resolve(reader, flow, rev), lambda: reader.store
+    )
+
+
+def _resolve(reader: Reader, flow: str, revision: str) -> str:
+    from builder.runs.words import split
+
+    try:
+        named = flow or (only_flow(reader.settings) if split(revision)[0] else "")
+        return find_commit(reader, named, revision).sha
+    except SourceError as error:
+        raise RevisionError(error.message, error.hint) from error

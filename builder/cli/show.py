@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli import complete, output
 from builder.cli.reading import Reader, reading
-from builder.errors import RevisionError, SourceError, UsageError
-
-if TYPE_CHECKING:
-    from builder.runs.lookup import Places
+from builder.cli.revisions import naming
+from builder.errors import UsageError
 
 
 @click.command("show")
@@ -30,7 +27,7 @@ def command(what: str, repro: bool, repo: Path | None, form: str) -> None:
     from builder.runs.lookup import meant_by
 
     with reading(repo) as reader:
-        meant = meant_by(what or _last(reader), places_of(reader))
+        meant = meant_by(what or _last(reader), naming(reader))
         if repro and meant.kind != "run":
             raise UsageError(f"--repro repeats a run, and {what} is a {meant.kind}", "`builder status` lists runs")
         if meant.kind == "run":
@@ -55,24 +52,3 @@ def _last(reader: Reader) -> str:
     if not found:
         raise UsageError("there is no run yet", "`builder run FLOW` starts one; `builder show REV` explains a commit")
     return found
-
-
-def places_of(reader: Reader) -> Places:
-    from builder.cli.commands import BUILT_IN_FLOWS
-    from builder.runs.lookup import Places
-
-    flows = frozenset(reader.settings.flow) or frozenset(BUILT_IN_FLOWS)
-    return Places(
-        reader.ledger, reader.objects, reader.maybe_git, flows, lambda flow, rev: _resolve(reader, flow, rev), lambda: reader.store
-    )
-
-
-def _resolve(reader: Reader, flow: str, revision: str) -> str:
-    from builder.cli.revisions import find_commit, only_flow
-    from builder.runs.words import split
-
-    try:
-        named = flow or (only_flow(reader.settings) if split(revision)[0] else "")
-        return find_commit(reader, named, revision).sha
-    except SourceError as error:
-        raise RevisionError(error.message, error.hint) from error

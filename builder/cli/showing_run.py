@@ -167,7 +167,7 @@ def change_lines(since: Changes) -> Iterator[str]:
         if since.ahead > len(since.commits):
             yield f"  and {since.ahead - len(since.commits)} more"
     if since.behind:
-        yield f"without {output.plural(since.behind, 'commit')} of the other side"
+        yield f"lacks {output.plural(since.behind, 'commit')} that the other has"
     for what in ("config", "base", "deps"):
         for name, (before, after) in getattr(since, what).items():
             yield f"{what if what == name else f'{what} {name}'}: {before} -> {after}"

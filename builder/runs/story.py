@@ -75,10 +75,9 @@ def config_of(records: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | N
 
 
 def manifest_of(reference: str, store: Callable[[], Store]) -> Manifest | None:
-    """Of the image that a run used, if the store of the settings has it."""
-    digest = reference.rpartition("@")[2]
+    """Of the image that a run used, or that a tag names, if the store of the settings has it."""
     try:
-        stored = store().get_manifest(digest) if digest.startswith("sha256:") else None
+        stored = store().get_manifest(reference.rpartition("@")[2]) if reference else None
     except BuilderError:
         return None
     return own_manifest(stored) if stored else None

@@ -219,3 +219,22 @@ def test_a_run_whose_processes_are_gone_is_lost(team: Team, capsys: pytest.Captu
     assert lines[:2] == [f"{run} is lost in step finetune: it is gone, and nobody wrote its end", "  asleep"]
     assert notes[-1] == f"next: builder retry {run}"
     assert {path: path.read_bytes() for path in Path(f".builder/data/ledger/{run}").iterdir()} == before
+
+
+def test_compare_runs_what_never_ran(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+    third = commit(team.repository, "Mend it", {"config.yaml": "lr: 0.2\nfail: false\n"})
+    lines, notes = printed(capsys, "compare", team.green, third)
+    assert lines[0].split() == ["METRIC", team.green, third[:7], "CHANGE"]
+    assert [line.split() for line in lines[1:3]] == [["loss", "0.5000", "-"], ["click", "0.2500", "-"]]
+    assert f"{third[:7]} has no run that succeeded" in notes
+    assert notes[-1] == f"next: builder compare {team.green} {third[:12]} --run"
+    found = said(capsys, "compare", team.first, third, "--run")
+    assert found["scores"][1]["changes"][1] == {"amount": 0.0, "within": False}
+    first, other = found["sides"]
+    assert team.green in first["runs"]
+    assert (len(other["runs"]), other["changes"]["ahead"], other["changes"]["config"]) == (1, 2, {"lr": ["0.1", "0.2"]})
+    assert (other["layers"]["new"], other["missing"]) == (1, [])
+    again = said(capsys, "compare", team.first, third, "--run")
+    assert again["sides"][1]["runs"] == other["runs"], "it ran by now"
+    for words in (["compare", "HEAD"], ["compare", "HEAD", "main", "--on", "local"], ["compare", "HEAD", "finetune"]):
+        assert builder(words) == 2

@@ -98,6 +98,7 @@ def test_commands_print_the_documents_they_promise(repository: Path, capsys: pyt
     conforms(said("show finetune", capsys), DOCUMENTS["builder show FLOW"])
     write_run(root(repository), "finetune-2", commit=image["commit"])
     conforms(said("show HEAD", capsys), DOCUMENTS["builder show REV"])
+    conforms(said("compare finetune-1 HEAD", capsys), DOCUMENTS["builder compare"])
 
 
 def test_a_run_s_document() -> None:
