@@ -53,6 +53,8 @@ def command(
     """
     if bootstrap and (flows or prune):
         raise UsageError("--bootstrap makes a namespace ready; it takes no FLOW, and no --prune")
+    if prune and place != CLUSTER:
+        raise UsageError("--prune is for the cluster", "a directory holds what is deployed, and no more")
     from builder.cli.making import making
 
     with making(repo) as maker:
