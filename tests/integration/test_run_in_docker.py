@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from builder.errors import LaunchError
 from builder.runs import docker
-from tests.fixtures.steered import SETTINGS, Steered, steered, until
+from tests.fixtures.steered import SETTINGS, TRAIN, Steered, steered, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
 
@@ -28,6 +29,30 @@ env = ["BREAK"]
 [image.env]
 PYTHONHASHSEED = "7"
 METAFLOW_SERVICE_URL = "http://127.0.0.1:1"
+"""
+OWN = """
+import os, sys
+import yaml  # the team's
+from metaflow import FlowSpec, Parameter, step
+
+class Own(FlowSpec):
+    alpha = Parameter("alpha", default=1.0)
+    broken = Parameter("broken", default="")
+
+    @step
+    def start(self):
+        assert yaml.WHOSE == "team", yaml
+        if self.broken and not os.path.exists(self.broken):
+            raise RuntimeError("it is broken")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.scores = {"alpha": self.alpha, "beside": os.path.exists("config.yaml"), "last": sys.path[-1] == "/opt/builder"}
+        self.scores = {name: float(value) for name, value in self.scores.items()}
+
+if __name__ == "__main__":
+    Own()
 """
 OTHER = 4321
 """The number of a user who has no name anywhere."""
@@ -49,7 +74,8 @@ def team(
     engine.images.pull(ngc_base)
     store = f"{docker_registry}/test-{uuid.uuid4().hex[:8]}"
     settings = SETTINGS.replace('base = "scratch"', f'base = "{ngc_base}"\npython = "3.11"') + DOCKER.format(store=store)
-    yield steered(tmp_path, monkeypatch, capsys, {"builder.toml": settings})
+    yaml = {"yaml.py": "WHOSE = 'team'\n", "train.py": f"import yaml\nassert yaml.WHOSE == 'team', yaml\n{TRAIN}"}
+    yield steered(tmp_path, monkeypatch, capsys, {"builder.toml": settings, **yaml})
     for image in engine.images.list(name=store):
         engine.images.remove(image.id, force=True)
 
@@ -179,3 +205,28 @@ def test_a_run_that_is_ended_leaves_no_container(team: Steered, engine: Any) -> 
     run = next(team.state.glob("runs/*")).name
     assert containers(engine, run) == []
     assert team.ledger.read(run)["run"]["state"] == "stopped"
+
+
+@pytest.fixture(name="own")
+def a_team_with_a_flow_of_its_own(team: Steered) -> Steered:
+    """Without what Metaflow is, and imports: those would be the ones that it gets."""
+    root = team.repository.directory
+    (root / "flows").mkdir()
+    (root / "flows/own.py").write_text(OWN)
+    settings = (root / "builder.toml").read_text()
+    (root / "builder.toml").write_text(settings + '\n[flow.own]\nfile = "flows/own.py"\n')
+    team.repository.text("rm", "-r", "--quiet", "metaflow", "requests", "urllib3")
+    team.repository.text("add", "--all")
+    team.repository.text("commit", "--quiet", "--message", "Add a flow")
+    return team
+
+
+def test_a_flow_of_the_teams_own_runs_on_its_path_with_the_tool_behind(own: Steered, tmp_path: Path) -> None:
+    result = json.loads(own.builder("run", "own@HEAD", "alpha=2", "--on", "docker", "-o", "json").out)
+    assert (result["state"], result["scores"]) == ("succeeded", {"alpha": 2.0, "beside": 1.0, "last": 1.0})
+    assert {step: record["state"] for step, record in own.ledger.read(result["run"]).items()} == dict.fromkeys(
+        ("run", "start", "end"), "succeeded"
+    )
+    said = own.builder("run", "own@HEAD", "broken=/nowhere", "--on", "docker", code=1).err
+    assert "step start failed; its last lines:" in said
+    assert "RuntimeError: it is broken" in said
