@@ -2,8 +2,8 @@
 
 from metaflow import FlowSpec, Parameter, card, current, step
 
+from builder.runs.child_on_argo import task_of
 from builder.steps import cards, config, evaluate, finetune, freeze, report
-from builder.steps.request import task_of
 
 
 class Finetune(FlowSpec):

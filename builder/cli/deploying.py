@@ -46,18 +46,28 @@ def deployment_of(maker: Maker, commit: Commit, flows: Sequence[str]) -> Deploym
     """Everything that can be refused is refused before the image is made, if it is missing."""
     from builder.deploy.cron import cron_workflow
     from builder.deploy.deployment import Deployment
+    from builder.runs.prepare import starter_for
 
     settings = maker.settings_at(commit)
     schedules = chosen_schedules(settings, flows)
-    prepared = {flow: _prepared(maker, commit, flow) for flow in flows}
+    prepared = {flow: _prepared(maker, commit, flow) for flow in _with_following(flows, settings)}
     starting = {name: _scheduled(maker, commit, name, schedule) for name, schedule in schedules.items()}
-    templates = {flow: template_of(make_ready(maker, one)) for flow, one in prepared.items()}
+    ready = {flow: make_ready(maker, one) for flow, one in prepared.items()}
+    templates = {flow: template_of(one) for flow, one in ready.items()}
+    starters = [starter for one in list(ready.values())[:1] if (starter := starter_for(one.request, settings))]
     crons = [
         cron_workflow(name, schedule, templates[flow_of(name, schedule)], _unnamed(make_ready(maker, starting[name])))
         for name, schedule in schedules.items()
     ]
     at_once = {flow: queue.at_once for flow, queue in settings.queue.items() if queue.at_once}
-    return Deployment(tuple(templates.values()), at_once, tuple(crons), frozenset(settings.schedule), maker.store.name)
+    return Deployment((*starters, *templates.values()), at_once, tuple(crons), frozenset(settings.schedule), maker.store.name)
+
+
+def _with_following(flows: Sequence[str], settings: Settings) -> list[str]:
+    """The flows, and those that start by themselves when one of them has ended."""
+    from builder.runs.prepare import following_flows
+
+    return sorted({*flows, *(name for flow in flows for name in following_flows(flow, settings))})
 
 
 def require_image(maker: Maker, commit: Commit) -> None:

@@ -24,7 +24,7 @@ def execute(maker: Maker, ready: Ready, cluster: Cluster | None, wait: bool | No
     from builder.runs.execute import execute as execute_here
 
     if cluster is not None:
-        return _on_argo(cluster, ready, wait=bool(wait))
+        return _on_argo(maker, cluster, ready, wait=bool(wait))
     execution, steps = execution_of(maker, ready), Steps(ready.request.run, here=True)
     if wait is None:
         return execute_here(execution, os.environ, steps)
@@ -86,13 +86,13 @@ def _detached(execution: Execution, steps: Steps, *, wait: bool) -> RunResult:
         raise
 
 
-def _on_argo(cluster: Cluster, ready: Ready, *, wait: bool) -> RunResult:
+def _on_argo(maker: Maker, cluster: Cluster, ready: Ready, *, wait: bool) -> RunResult:
     from builder.runs.argo import follow
     from builder.steps.outcome import result_of
     from builder.steps.root import ledger_of
 
     run = ready.request.run
-    for applied in submit_to_argo(ready, cluster):
+    for applied in submit_to_argo(maker, ready, cluster):
         output.note(f"  {applied.kind} {applied.name} {applied.done}")
     if not wait:
         _say_started(run)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from builder.cli import output
 from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
@@ -271,9 +272,23 @@ def template_of(ready: Ready) -> dict[str, Any]:
     return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, ready.prepared.source, bench, ready.handler)
 
 
-def submit_to_argo(ready: Ready, cluster: Cluster) -> list[Any]:
+def submit_to_argo(maker: Maker, ready: Ready, cluster: Cluster) -> list[Any]:
     from builder.runs.argo import submit
     from builder.settings import QueueSettings
 
     queue = ready.prepared.wanted.settings.queue.get(ready.request.flow, QueueSettings())
-    return submit(cluster, ready.request, template_of(ready), queue)
+    return submit(cluster, ready.request, template_of(ready), queue, list(_templates_beside(maker, ready)))
+
+
+def _templates_beside(maker: Maker, ready: Ready) -> Iterator[dict[str, Any]]:
+    """What the run may need to start others: the starter, and the flows that come after its own. One that cannot run holds up nobody."""
+    from builder.runs.prepare import Overrides, following_flows, starter_for
+
+    wanted = ready.prepared.wanted
+    yield from filter(None, [starter_for(ready.request, wanted.settings)])
+    for flow in following_flows(wanted.flow, wanted.settings):
+        try:
+            after = prepare(maker, Asked(Target(flow, wanted.commit.sha), Overrides(), on="argo"))
+            yield template_of(make_ready(maker, after))
+        except BuilderError as error:  # noqa: PERF203 - there are a handful
+            output.warn(f"{flow}, which comes after {wanted.flow}, cannot run at this commit: {error.message}")

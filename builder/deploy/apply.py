@@ -45,7 +45,7 @@ def ensure_template(cluster: Cluster, template: Mapping[str, Any]) -> tuple[Appl
     there = cluster.get(_TEMPLATES, name)
     if there is not None:
         _check_template(template, there)
-    return Applied("template", name, "found"), there is None or _age(there) < _NOTICED
+    return Applied("template", name, "found"), there is None or is_fresh(there)
 
 
 def look_at_template(cluster: Cluster, template: Mapping[str, Any]) -> Applied:
@@ -64,6 +64,11 @@ def _check_template(template: Mapping[str, Any], there: Mapping[str, Any]) -> No
         raise DeployError(
             f"workflowtemplate {name} is there, and runs another image", f"somebody changed it: kubectl delete workflowtemplate {name}"
         )
+
+
+def is_fresh(template: Mapping[str, Any]) -> bool:
+    """Whether a template of the cluster is so new that Argo may not know it yet."""
+    return _age(template) < _NOTICED
 
 
 def _age(found: Mapping[str, Any]) -> float:

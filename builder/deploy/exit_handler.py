@@ -28,7 +28,7 @@ def exit_template(release: Release) -> dict[str, Any]:
     container = {
         "name": "main",
         "image": release.handler or release.request.reference,
-        "command": ["sh", "-c", "python -m builder.deploy.ended || true"],  # a handler that fails would make a good run a failed one
+        "command": ["sh", "-c", _commands(release)],
         "resources": _RESOURCES,
         "env": [{"name": name, "value": value} for name, value in {**values, "AWS_ENDPOINT_URL_S3": endpoint}.items() if value],
         "envFrom": [{"secretRef": {"name": name}} for name in release.deploy.secrets],
@@ -36,6 +36,12 @@ def exit_template(release: Release) -> dict[str, Any]:
     limit = seconds(release.deploy.pending_timeout)
     template = {"name": EXIT, "serviceAccountName": release.deploy.account, "container": container, "activeDeadlineSeconds": limit}
     return with_secret(isolated(template, for_built_in(release.workdir)), release.request.notify.secret)
+
+
+def _commands(release: Release) -> str:
+    """A handler that fails would make a good run a failed one."""
+    chained = "; python -m builder.runs.chained" if release.request.then else ""
+    return f"python -m builder.deploy.ended{chained} || true"
 
 
 def told(release: Release) -> dict[str, str]:

@@ -23,7 +23,7 @@ QUEUES = "builder-queues"
 """The config map that says how many runs of a flow go on at once: a key for every flow."""
 
 REQUEST, OWN_REQUEST = "request", "builder-request"
-"""Parameters of a workflow."""
+"""Parameters of a workflow that carry the request."""
 
 FIRST_STEP = "start"
 """Of every flow; a built-in one does nothing there that takes long."""
@@ -86,6 +86,12 @@ def _named(manifest: Mapping[str, Any], request: Request) -> dict[str, Any]:
 def parameter_of(request: Request) -> str:
     """The workflow's parameter that carries the request: of a team's own flow one that no parameter of Metaflow's can be called."""
     return OWN_REQUEST if request.settings.file else REQUEST
+
+
+def released_request(template: Mapping[str, Any]) -> Request:
+    """The request that a template holds."""
+    values = {found["name"]: found.get("value", "") for found in template["spec"]["arguments"]["parameters"]}
+    return Request.unpack(values[OWN_REQUEST] if OWN_REQUEST in values else values[REQUEST])
 
 
 def _parameters(spec: Mapping[str, Any], request: Request) -> list[dict[str, Any]]:

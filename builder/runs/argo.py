@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,32 +24,53 @@ from builder.steps.root import ledger_of
 _LOOK_EVERY = 2.0  # seconds
 
 
-def submit(cluster: Cluster, request: Request, template: Mapping[str, Any], queue: QueueSettings) -> list[Applied]:
+def submit(
+    cluster: Cluster, request: Request, template: Mapping[str, Any], queue: QueueSettings, others: Sequence[Mapping[str, Any]] = ()
+) -> list[Applied]:
     """Creates the Workflow, and whatever of its template and queue is missing; writes the run into the ledger first.
 
-    What was created and what was there already. Raises ClusterError, AuthError, DeployError; then the ledger says that it failed. Before
-    that UsageError, for a parameter that a team's own flow does not have.
+    `others` are templates that the run may need to start other runs. What was created and what was there already. Raises ClusterError,
+    AuthError, DeployError; then the ledger says that it failed. Before that UsageError, for a parameter that a team's own flow does not
+    have.
     """
     arguments = arguments_of(template, request)
+    done: list[Applied] = []
+
+    def create() -> bool:
+        done.extend(ensure_template(cluster, other)[0] for other in others)
+        made, fresh = ensure_template(cluster, template)
+        done.extend([made, *filter(None, [ensure_queue(cluster, request.flow, queue)])])
+        return cluster.create(_workflow(request, template, arguments, fresh=fresh))
+
+    created = _written_down(cluster, request, template, create)
+    return [*done, Applied("run", request.run, "created" if created else "found")]
+
+
+def create_run(cluster: Cluster, request: Request, template: Mapping[str, Any], arguments: Mapping[str, Any], *, fresh: bool) -> None:
+    """Creates the Workflow of a template that is there, unless that was done before; as `submit` otherwise."""
+    _written_down(cluster, request, template, lambda: cluster.create(_workflow(request, template, arguments, fresh=fresh)))
+
+
+def _written_down(cluster: Cluster, request: Request, template: Mapping[str, Any], create: Callable[[], bool]) -> bool:
+    """Creates, and writes the run into the ledger before and after."""
     ledger, name = ledger_of(request), template["metadata"]["name"]
     record = {**about(request), "commit": request.commit, "started": now(), "template": name, "namespace": cluster.namespace}
     keep_request(request)
     ledger.write(request.run, RUN, {**record, "state": "submitting"})
     try:
-        made, fresh = ensure_template(cluster, template)
-        done = [made, *filter(None, [ensure_queue(cluster, request.flow, queue)])]
-        created = cluster.create(_workflow(request, template, arguments, fresh=fresh))
+        created = create()
     except BaseException as error:
-        ledger.write(
-            request.run, RUN, {**record, "state": "failed", "ended": now(), "error": str(error), "hint": getattr(error, "hint", "")}
-        )
+        why = {"error": str(error), "hint": getattr(error, "hint", "")}
+        ledger.write(request.run, RUN, {**record, "state": "failed", "ended": now(), **why})
         raise
     ledger.write(request.run, RUN, {**record, "state": "submitted"})
-    return [*done, Applied("run", request.run, "created" if created else "found")]
+    return created
 
 
 def _workflow(request: Request, template: Mapping[str, Any], arguments: Mapping[str, Any], *, fresh: bool) -> dict[str, Any]:
     annotations = {"builder/who": request.origin.who, "builder/subject": request.subject}
+    if request.origin.parent:
+        annotations["builder/parent"] = request.origin.parent
     return workflow(template, request.run, arguments, annotations, fresh=fresh)
 
 

@@ -10,6 +10,8 @@ from builder.errors import BuilderError
 from builder.steps.outbox import child_name, child_origin
 from builder.steps.request import Request, Start
 
+STARTING = "starting"
+
 _ENDS = ("succeeded", "failed")
 """A run that somebody stopped is followed by none."""
 
@@ -21,14 +23,14 @@ def announce(ledger: Ledger, start: Start, facts: Mapping[str, Any]) -> bool:
     """
     if RUN in ledger.read(start.run):
         return False
-    ledger.write(start.run, RUN, {**_about(start), **facts, "started": now(), "state": "starting"})
+    ledger.write(start.run, RUN, {**_about(start), **facts, "started": now(), "state": STARTING})
     return True
 
 
 def refuse(ledger: Ledger, start: Start, error: BuilderError) -> None:
-    """Writes down why the run could not be started, unless it wrote down its end itself."""
-    known = ledger.read(start.run).get(RUN, {"started": now()})
-    if "ended" not in known:
+    """Writes down why the run could not be started, unless it says itself how it stands."""
+    known = ledger.read(start.run).get(RUN, {"started": now(), "state": STARTING})
+    if known["state"] == STARTING:
         why = {"error": error.message, "hint": error.hint}
         ledger.write(start.run, RUN, {**_about(start), **known, **why, "state": "failed", "ended": now()})
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
@@ -138,7 +139,7 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
     """What the steps are told. Nothing is written yet."""
     settings = wanted.settings
     flow = choose_flow(wanted.flow, settings)
-    return Request(
+    request = Request(
         run=run,
         flow=wanted.flow,
         commit=wanted.commit.sha,
@@ -160,6 +161,25 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         flows=tuple(sorted(settings.flow)),
         then={name: other.only_if for name, other in sorted(settings.flow.items()) if other.after == wanted.flow},
     )
+    starter = starter_for(request, settings)
+    return replace(request, starter=starter["metadata"]["name"]) if starter else request
+
+
+def following_flows(flow: str, settings: Settings) -> list[str]:
+    """The flows that come after it, those that come after these, and so on: each once, without itself."""
+    found: list[str] = [flow]
+    for before in found:  # grows meanwhile
+        found += [name for name, other in sorted(settings.flow.items()) if other.after == before and name not in found]
+    return found[1:]
+
+
+def starter_for(request: Request, settings: Settings) -> dict[str, Any] | None:
+    """The template of what starts runs at other revisions, in the image of the request's commit; None where there is to be none."""
+    from builder.deploy.starter import starter_template
+
+    if request.on != "argo":
+        return None
+    return starter_template(request, settings.in_force, str(Path(request.place.output).parent))
 
 
 def release_request(request: Request) -> Request:

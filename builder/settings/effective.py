@@ -36,6 +36,7 @@ def _at_commit(in_force: Settings, read: Callable[[str], bytes | None], commit: 
     if found is None:
         return in_force, ()
     document, where = found
+    now = in_force
     unknown = [where / name for name in document if name not in hints_of(Tables)]
     origin = dict(in_force.origin)
     if "image" in document:
@@ -43,7 +44,7 @@ def _at_commit(in_force: Settings, read: Callable[[str], bytes | None], commit: 
         origin["image"] = where.file
     flows, warnings = _flows(document.get("flow", {}), where / "flow", unknown)
     origin |= {f"flow.{name}": where.file for name in flows}
-    settled = replace(in_force, flow={**in_force.flow, **flows}, origin=origin)
+    settled = replace(in_force, flow={**in_force.flow, **flows}, origin=origin, now=now)
     return settled, (*warnings, *(explain(key, Tables, where.path) for key in unknown), *_loose_chains(settled, where))
 
 

@@ -106,9 +106,15 @@ class Settings(Tables):
     """The tables, the file they came from, and per table where it came from.
 
     `root` is what relative paths in the settings start from: the file's directory, else the git repository's, else
-    where the search began. `origin` has a text for each top-level table and each `flow.NAME`.
+    where the search began. `origin` has a text for each top-level table and each `flow.NAME`. `now`: what is in force, where these are
+    those of a commit.
     """
 
     file: Path | None = None
     root: Path = Path()
     origin: Mapping[str, str] = field(default_factory=dict)
+    now: Settings | None = None
+
+    @property
+    def in_force(self) -> Settings:
+        return self.now or self

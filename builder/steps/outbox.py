@@ -8,12 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from builder.errors import BuilderError, LaunchError
+from builder.model.asks import FORM, check_line
 from builder.model.oci import canonical_json, sha256
 from builder.steps.command import outbox_path
 from builder.steps.config import load, read_file, read_word
@@ -26,10 +26,6 @@ DEEPEST = 5
 MOST = 100
 """How many runs one step may start."""
 
-_FORM = 'every line of $BUILDER_OUTBOX is JSON: {"start": "finetune", "rev": "same", "set": {"lr": 0.1}}'
-_KEYS = {"start": str, "rev": str, "set": dict, "evals": list, "on": str}
-_TARGETS = ("local", "docker", "argo")
-_FLOW = re.compile(r"[a-z][a-z0-9-]{0,21}\Z")
 _WORDS = re.compile(r"[A-Za-z0-9/._][A-Za-z0-9/._,=+@%-]*\Z")
 _SHA = re.compile(r"[0-9a-f]{7,40}\Z")
 
@@ -57,7 +53,7 @@ def read_outbox(request: Request, step: str) -> tuple[Start, ...]:
     except FileNotFoundError:
         return ()
     except UnicodeDecodeError as error:
-        raise LaunchError(f"{request.run}: step {step}: its outbox is not UTF-8", _FORM) from error
+        raise LaunchError(f"{request.run}: step {step}: its outbox is not UTF-8", FORM) from error
     asked = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if len(asked) > MOST:
         raise LaunchError(f"{request.run}: step {step} asks for {len(asked)} runs: a step may start {MOST}", "start fewer, or in two steps")
@@ -92,10 +88,10 @@ def _start(request: Request, step: str, number: int, line: str) -> Start:
     try:
         raw = json.loads(line)
     except ValueError as error:
-        raise LaunchError(f"{where} is not JSON: {line[:200]}", _FORM) from error
+        raise LaunchError(f"{where} is not JSON: {line[:200]}", FORM) from error
     if not isinstance(raw, dict):
-        raise LaunchError(f"{where} is no object: {line[:200]}", _FORM)
-    _check_keys(raw, where)
+        raise LaunchError(f"{where} is no object: {line[:200]}", FORM)
+    check_line(raw, where)
     flow = raw["start"]
     return Start(
         run=child_name(flow, request.run, step, number),
@@ -109,25 +105,10 @@ def _start(request: Request, step: str, number: int, line: str) -> Start:
     )
 
 
-def _check_keys(raw: Mapping[str, Any], where: str) -> None:
-    for key, value in raw.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1)
-            raise LaunchError(f"{where} has a key that means nothing: {key}", f"did you mean {near[0]}?" if near else _FORM)
-        if not isinstance(value, _KEYS[key]) or not (value or key in ("set", "evals")):
-            raise LaunchError(f"{where}: {key} cannot be {json.dumps(value)[:200]}", _FORM)
-    if not _FLOW.match(raw.get("start", "")):
-        raise LaunchError(f"{where} names no flow to start", _FORM)
-    if not all(isinstance(action, str) for action in raw.get("evals", ())):
-        raise LaunchError(f"{where}: evals must be the names of action types", '"evals": ["click", "type"]')
-    if raw.get("on", "argo") not in _TARGETS:
-        raise LaunchError(f"{where}: a run cannot be on {raw['on']}", f"on is one of {', '.join(_TARGETS)}, or left out")
-
-
 def _word(key: str, value: object, where: str) -> str:
     """As on the command line."""
     if not key or "=" in key or key == "evals":
-        hint = '"evals": ["click"] stands beside "set"' if key == "evals" else _FORM
+        hint = '"evals": ["click"] stands beside "set"' if key == "evals" else FORM
         raise LaunchError(f"{where}: {key!r} in set cannot be a key of the configuration", hint)
     return f"{key}={_text(value)}"
 

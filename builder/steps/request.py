@@ -57,7 +57,8 @@ class Request:
 
     `run` is empty in a template: there the workflow's name is the run's. `config` is the configuration file, relative to the commit's
     root; overrides are `key=value`; `evals` the action types to evaluate. `data` has an absolute root. `flows` are those of the commit;
-    `then` the flows that start when this one has ended, with how it must have (`succeeded`, `failed`, `ended`).
+    `then` the flows that start when this one has ended, with how it must have (`succeeded`, `failed`, `ended`). `starter` is the
+    template on Argo of what starts runs at other revisions, where there is one.
     """
 
     run: str
@@ -80,6 +81,7 @@ class Request:
     links: Mapping[str, str] = field(default_factory=dict)
     flows: tuple[str, ...] = ()
     then: Mapping[str, str] = field(default_factory=dict)
+    starter: str = ""
 
     def to_json(self) -> dict[str, Any]:
         import msgspec

@@ -216,3 +216,35 @@ def test_the_command_line_of_a_run(tmp_path: Path) -> None:
 
 def _ledger(tmp_path: Path) -> Ledger:
     return ledger_of(request_in(tmp_path))
+
+
+def test_a_flow_asks_with_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from builder import start_run
+
+    request = request_with(tmp_path)
+    monkeypatch.setenv("BUILDER_OUTBOX", str(tmp_path / "out/finetune/outbox.jsonl"))
+    start_run("other", lr=1e-4)
+    start_run("finetune", rev="main", evals=["click"], on="argo")
+    first, second = read_outbox(request, "finetune")
+    assert (first.flow, first.rev, first.overrides, first.evals) == ("other", "same", ("lr=0.0001",), ())
+    assert (second.rev, second.evals, second.on) == ("main", ("click",), "argo")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [({"rev": ""}, "rev cannot be"), ({"evals": "click"}, "evals cannot be"), ({"on": "mars"}, "on mars")]
+)
+def test_a_call_that_cannot_be_meant(tmp_path: Path, words: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from builder import start_run
+
+    monkeypatch.setenv("BUILDER_OUTBOX", str(tmp_path / "outbox"))
+    with pytest.raises(LaunchError, match=message):
+        start_run("finetune", **words)
+    assert not (tmp_path / "outbox").exists()
+
+
+def test_a_call_outside_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from builder import start_run
+
+    monkeypatch.delenv("BUILDER_OUTBOX", raising=False)
+    with pytest.raises(LaunchError, match=r"\$BUILDER_OUTBOX names no file"):
+        start_run("finetune")
