@@ -26,7 +26,8 @@ def find_commit(reader: Reader, flow: str, revision: str) -> Commit:
     for ref in git.run("for-each-ref", "--format=%(refname)", f"refs/heads/{word}", f"refs/tags/{word}").text.split():
         output.note(f"git knows {word}, too: to mean that, write {flow}@{ref}")
     try:
-        return git.resolve(stands.sha + rest)
+        commit = _here_or_sent(reader, stands.sha)
+        return git.resolve(commit.sha + rest) if rest else commit
     except RevisionError as error:
         raise RevisionError(f"{revision} of {flow}: {error.message}", error.hint) from error
 

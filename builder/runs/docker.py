@@ -244,3 +244,14 @@ def remove(request: Request, container: str) -> bool:
             return False
         found.remove(force=True)
         return True
+
+
+def container_runs(container: str) -> bool:
+    """Whether the container goes on. Where the engine cannot be asked, none does."""
+    from docker.errors import NotFound
+
+    try:
+        with engine() as client:
+            return str(client.containers.get(container).status) in ("created", "running", "paused", "restarting")
+    except (LaunchError, NotFound):
+        return False

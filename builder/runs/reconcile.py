@@ -29,6 +29,7 @@ _LOCK = re.compile(r"Waiting for (\S+) lock\. Lock status: (\d+)/(\d+)")
 """Of Argo 3.6 and 3.7, workflow/sync/semaphore.go: how many are free, and how many there are."""
 
 _STUCK = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "Unschedulable")
+_ALONE = "in a container that nobody looks after any more: `builder stop` ends it"
 _PHASES = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed"}
 
 
@@ -45,7 +46,14 @@ def _here(seen: Seen) -> Seen:
     record = seen.records.get(RUN, {})
     if "supervisor" not in record:  # announced by the run that starts it
         return replace(seen, state="lost") if seen.started and time.time() - seconds_of(seen.started) > 30 * _COMING else seen
-    return replace(seen, state="lost") if is_alive(record) is False else seen
+    if is_alive(record) is not False:
+        return seen
+    if record.get("container"):
+        from builder.runs.docker import container_runs
+
+        if container_runs(str(record["container"])):
+            return replace(seen, detail=_ALONE)
+    return replace(seen, state="lost")
 
 
 def _ask(runs: Sequence[Seen], connect: Connect, warn: Warn) -> dict[str, Seen]:

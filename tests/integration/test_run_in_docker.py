@@ -16,6 +16,7 @@ import pytest
 
 from builder.errors import LaunchError
 from builder.runs import docker
+from builder.runs.alive import is_alive
 from tests.fixtures.steered import SETTINGS, TRAIN, Steered, steered, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
@@ -230,3 +231,15 @@ def test_a_flow_of_the_teams_own_runs_on_its_path_with_the_tool_behind(own: Stee
     said = own.builder("run", "own@HEAD", "broken=/nowhere", "--on", "docker", code=1).err
     assert "step start failed; its last lines:" in said
     assert "RuntimeError: it is broken" in said
+
+
+def test_a_container_that_nobody_looks_after_is_seen_until_it_is_gone(team: Steered, engine: Any) -> None:
+    run = team.started("--on", "docker")
+    record = team.ledger.read(run)["run"]
+    os.kill(record["supervisor"], signal.SIGKILL)
+    until(lambda: not is_alive(record))
+    (seen,) = json.loads(team.builder("status", "-o", "json").out)
+    assert (seen["state"], seen["detail"]) == ("running", "in a container that nobody looks after any more: `builder stop` ends it")
+    engine.containers.get(record["container"]).remove(force=True)
+    (seen,) = json.loads(team.builder("status", "-o", "json").out)
+    assert (seen["state"], seen["detail"]) == ("lost", "")

@@ -1,0 +1,88 @@
+"""`builder status`, `show` and the word `live` over runs on a real Argo: while they wait, when they failed, when they are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fixtures.team import Team
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+SETTINGS = """
+[queue.finetune]
+at_once = 1
+[schedule.nightly]
+flow = "finetune"
+cron = "0 2 * * *"
+[links]
+logs = "https://logs.test/{workflow}"
+"""
+WAITING = "for the queue of finetune (1 of 1 running)"
+
+
+def states(team: Team) -> dict[str, tuple[str, str]]:
+    return {run["run"]: (run["state"], run["detail"]) for run in team.json("status")}
+
+
+def until(look: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(1)
+    raise AssertionError(f"{look} saw nothing in {seconds} s")
+
+
+def broken(text: str) -> str:
+    """A training that prints thirty lines and fails."""
+    return f"for line in range(30):\n    print('line', line)\nraise SystemExit(7)\n{text}"
+
+
+def test_waiting_failing_and_gone(team: Team) -> None:
+    team.settings(SETTINGS)
+    live = team.git("rev-parse", "HEAD")
+    team.ok("deploy", "--commit", "HEAD")
+    breaking = team.commit("Break it", {"agent/train.py": broken((team.repository / "agent/train.py").read_text())})
+
+    first = team.json("run", f"finetune@{live}", "--on", "argo", "--detach")["run"]
+    until(lambda: states(team)[first][0] == "running")
+    started = team.run("run", f"finetune@{breaking}", "--on", "argo", "--detach")
+    second = started.stdout.strip()
+    assert started.returncode == 0, started.stderr
+    assert "queued: all places are taken" in started.stderr
+    until(lambda: states(team)[second] == ("waiting", WAITING))
+    assert f"waiting {WAITING}" in team.ok("show", second)
+    assert "https://logs.test/" in team.ok("status", "-o", "table")
+
+    found = team.json("show", "finetune@live")
+    assert (found["commit"], found["templates"][0]["schedules"]) == (live, ["nightly"])
+    assert [(schedule["schedule"], schedule["commit"]) for schedule in team.json("show", "finetune")["live"]] == [("nightly", live)]
+    assert team.wait(first) == "Succeeded"
+
+    third = team.json("run", f"finetune@{live}", "lr=0.4", "--on", "argo", "--detach")["run"]
+    team.cluster.output("--namespace", team.namespace, "delete", "workflow", third)
+    assert team.wait(second) == "Failed"
+    until(lambda: "exit" in team.ledger.read(second))
+    after = {run: state for run, (state, _) in states(team).items()}
+    assert after == {first: "succeeded", second: "failed", third: "lost"}
+
+    shown = team.json("show", second)
+    assert (shown["state"], shown["step"], shown["end"], shown["next"]) == ("failed", "finetune", "exit code 7", f"builder retry {second}")
+    assert shown["log"] == [f"line {number}" for number in range(10, 30)]
+    assert (shown["baseline"], shown["links"]["logs"]) == ({}, f"https://logs.test/{second}"), "nothing was green when it began"
+    assert shown["repeat"] == f"builder run finetune@{breaking[:12]} --on argo --again"
+    assert team.json("show", "finetune@green")["commit"] == live
+    compared = team.json("compare", live, breaking)
+    assert ([side["runs"] for side in compared["sides"]], compared["sides"][1]["changes"]["ahead"]) == ([[first], []], 1)
+
+
+def test_without_the_cluster_the_ledger_is_what_is_known(team: Team) -> None:
+    run = team.json("run", "finetune@HEAD", "--on", "argo", "--detach")["run"]
+    done = team.run("status", "-o", "json", KUBECONFIG="/nowhere/config")
+    assert done.returncode == 0
+    assert "warning: runs on Argo are shown as the ledger has them: no cluster" in done.stderr
+    assert f'"run": "{run}"' in done.stdout
