@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.test_deploy import pause, runs_of, until
 from tests.fixtures.team import Team
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -125,3 +126,25 @@ def test_the_flow_that_init_writes_is_the_same_everywhere(team: Team, docker_hos
     argo = team.json("run", "count-lines@HEAD", "limit=2", "--on", "argo", "--wait", "--again")
     for there in (docker, argo):
         assert [there[key] for key in ("state", "scores", "identity")] == [here[key] for key in ("state", "scores", "identity")]
+
+
+def test_a_nightly_of_an_own_flow_is_known_without_a_starter(team: Team) -> None:
+    team.ok("init", "--flow", "count", "--own")
+    team.settings('\n[schedule.nightly]\nflow = "count"\ncron = "* * * * *"\nset = ["limit=2"]\n')
+    commit = team.commit("Count every night")
+    team.ok("deploy", "count")
+    run = str(until(lambda: runs_of(team, "nightly"), 90)[0])
+    pause(team, "nightly")
+    until(lambda: team.ledger.read(run), 120)
+    (entry,) = team.json("status", "--flow", "count")
+    assert (entry["run"], entry["state"], entry["commit"]) == (run, "running", commit)
+    assert team.wait(run) == "Succeeded"
+    records = team.ledger.read(run)
+    assert "run" not in records
+    assert {step: record["state"] for step, record in records.items()} == dict.fromkeys(
+        ("start", "count", "join", "end", "exit"), "succeeded"
+    )
+    origin = records["start"]["origin"]
+    assert (origin["schedule"], records["start"]["overrides"]) == ("nightly", ["limit=2"])
+    shown = team.json("show", run)
+    assert (shown["state"], shown["scores"].keys()) == ("succeeded", {"py", "toml"})
