@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from builder.cli.commands import BUILT_IN_FLOWS
 from builder.errors import BuilderError
+
+if TYPE_CHECKING:
+    from builder.cli.reading import Reader
+    from builder.runs.history import Seen
 
 REVISION_WORDS = {
     "green": "the last nightly that passed",
@@ -51,6 +56,33 @@ def run(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> l
     except (BuilderError, OSError):
         return []
     return words({seen.run: f"{seen.state} {seen.subject}" for seen in runs}, incomplete)
+
+
+def step(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
+    """The steps of the run that was typed before."""
+    from builder.cli.reading import reading
+
+    try:
+        with reading() as reader:
+            seen = reader.run(str(ctx.params.get("run") or ""))
+            known = steps_of(reader, seen) if seen else []
+    except (BuilderError, OSError):
+        return []
+    return words(dict.fromkeys(known, ""), incomplete)
+
+
+def steps_of(reader: Reader, seen: Seen) -> list[str]:
+    """In their order; of a team's own flow those that have begun."""
+    from builder.errors import DataError
+    from builder.steps.order import steps_for
+    from builder.steps.request_file import kept_request
+
+    begun = [name for name in seen.records if name not in ("run", "exit")]
+    try:
+        request = kept_request(reader.objects, seen.run)
+    except DataError:
+        return begun
+    return begun if request.settings.file else list(steps_for(request.evals))
 
 
 def anything(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:

@@ -5,6 +5,28 @@ from __future__ import annotations
 from builder.cli.document import Document
 from builder.cli.documents_of_runs import DOCUMENTS_OF_RUNS
 
+_RUN = Document(
+    {
+        "run": "the run's id",
+        "flow": "the flow's name",
+        "commit": "the 40 digits of its sha",
+        "reference": "the image by digest",
+        "state": "`submitted`, `running`, `succeeded`, `failed`, `stopped` or `lost`",
+        "config": "the hash of the resolved configuration",
+        "identity": "the same for runs that do the same: image, configuration and commands",
+        "checkpoint": "the frozen checkpoint's digest",
+        "loss": "the last loss, or null",
+        "scores": "action type to number, or null where there is none, or it is not finite",
+        "holes": "action type to why it has no score, where the run went on without",
+        "baseline": "the last green run of the default branch: run, commit, scores, loss",
+        "links": "name to place",
+        "seconds": "how long it took",
+        "error": "what failed, else empty",
+        "hint": "what to do next, else empty",
+    },
+    {},
+)
+
 DOCUMENTS = {
     "builder image": Document(
         {
@@ -48,27 +70,8 @@ DOCUMENTS = {
         },
         {},
     ),
-    "builder run": Document(
-        {
-            "run": "the run's id",
-            "flow": "the flow's name",
-            "commit": "the 40 digits of its sha",
-            "reference": "the image by digest",
-            "state": "`submitted`, `running`, `succeeded`, `failed`, `stopped` or `lost`",
-            "config": "the hash of the resolved configuration",
-            "identity": "the same for runs that do the same: image, configuration and commands",
-            "checkpoint": "the frozen checkpoint's digest",
-            "loss": "the last loss, or null",
-            "scores": "action type to number, or null where there is none, or it is not finite",
-            "holes": "action type to why it has no score, where the run went on without",
-            "baseline": "the last green run of the default branch: run, commit, scores, loss",
-            "links": "name to place",
-            "seconds": "how long it took",
-            "error": "what failed, else empty",
-            "hint": "what to do next, else empty",
-        },
-        {},
-    ),
+    "builder run": _RUN,
+    "builder retry": _RUN,
     "builder run --dry-run": Document(
         {
             "flow": "the flow's name",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
 from builder.cli.following import Steps
-from builder.cli.starting import submit_to_argo
+from builder.cli.starting import template_of, templates_beside
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -21,37 +22,44 @@ if TYPE_CHECKING:
 
 def execute(maker: Maker, ready: Ready, cluster: Cluster | None, wait: bool | None) -> RunResult:
     """How it ended, or how far it is. `wait` None: as `--detach` on Argo; elsewhere the run ends with this process."""
-    from builder.runs.execute import execute as execute_here
+    if cluster is None:
+        return execute_here(maker, ready.request, wait)
+    templates = [template_of(ready), *templates_beside(maker, ready.request, ready.prepared.wanted.settings)]
+    return execute_on_argo(maker, cluster, ready.request, templates, wait=bool(wait))
 
-    if cluster is not None:
-        return _on_argo(maker, cluster, ready, wait=bool(wait))
-    execution, steps = execution_of(maker, ready), Steps(ready.request.run, here=True)
+
+def execute_here(maker: Maker, request: Request, wait: bool | None) -> RunResult:
+    """On this machine, in processes or in a container."""
+    from builder.runs.execute import execute as run_to_its_end
+
+    execution, steps = execution_of(maker, request), Steps(request.run, here=True)
     if wait is None:
-        return execute_here(execution, os.environ, steps)
+        return run_to_its_end(execution, os.environ, steps)
     return _detached(execution, steps, wait=wait)
 
 
-def execution_of(maker: Maker, ready: Ready) -> Execution:
+def execution_of(maker: Maker, request: Request) -> Execution:
     """The request with all that it needs on this machine: the commit's tree is written, or the image is in Docker's engine."""
     from builder.runs.execute import Execution
     from builder.runs.places import Directories
     from builder.runs.prepare import flow_file
 
-    request, settings = ready.request, ready.request.settings
-    directories = Directories.of(maker.settings)
+    settings, directories = request.settings, Directories.of(maker.settings)
     directories.make()
     flow = "" if settings.file else str(flow_file(request.flow, settings))
     image = _bring_image(maker, request) if request.on == "docker" else ""
     if not image:
-        _export(maker, ready)
+        _export(maker, request)
     return Execution(request, flow, str(directories.state), str(maker.start), image, maker.settings.run.docker)
 
 
-def _export(maker: Maker, ready: Ready) -> None:
+def _export(maker: Maker, request: Request) -> None:
+    from builder.cli.reading import Reader
+    from builder.cli.revisions import find_commit
     from builder.runs.export import export
 
-    wanted = ready.prepared.wanted
-    export(maker.git, wanted.commit, wanted.settings.image, Path(ready.request.place.workdir))
+    commit = find_commit(Reader.beside(maker), request.flow, request.commit)
+    export(maker.git, commit, maker.settings_at(commit).image, Path(request.place.workdir))
 
 
 def _bring_image(maker: Maker, request: Request) -> str:
@@ -86,19 +94,21 @@ def _detached(execution: Execution, steps: Steps, *, wait: bool) -> RunResult:
         raise
 
 
-def _on_argo(maker: Maker, cluster: Cluster, ready: Ready, *, wait: bool) -> RunResult:
-    from builder.runs.argo import follow
+def execute_on_argo(maker: Maker, cluster: Cluster, request: Request, templates: Sequence[Mapping[str, Any]], *, wait: bool) -> RunResult:
+    """The first template is the run's; the others are what it may need to start more runs."""
+    from builder.runs.argo import follow, submit
+    from builder.settings import QueueSettings
     from builder.steps.outcome import result_of
     from builder.steps.root import ledger_of
 
-    run = ready.request.run
-    for applied in submit_to_argo(maker, ready, cluster):
+    run, queue = request.run, maker.settings.queue.get(request.flow, QueueSettings())
+    for applied in submit(cluster, request, templates[0], queue, templates[1:]):
         output.note(f"  {applied.kind} {applied.name} {applied.done}")
     if not wait:
         _say_started(run)
-        return result_of(run, ledger_of(ready.request).read(run))
+        return result_of(run, ledger_of(request).read(run))
     try:
-        return follow(cluster, ready.request, Steps(run, here=False), lambda message: output.note(f"  {message}"))
+        return follow(cluster, request, Steps(run, here=False), lambda message: output.note(f"  {message}"))
     except KeyboardInterrupt:
         _say_goes_on(run)
         raise

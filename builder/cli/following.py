@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
+from builder.errors import LaunchError
 
 if TYPE_CHECKING:
     from builder.model.run import RunResult
@@ -69,6 +70,12 @@ def show_result(result: RunResult, form: str, following: str = "") -> None:
     output.note(f"{result.run} succeeded in {output.duration(result.seconds)}; everything it wrote: {_where(result)}")
     if following:
         output.note(f"next: {following}")
+
+
+def raise_if_bad(result: RunResult) -> None:
+    """Raises LaunchError, so that the command ends as the run did."""
+    if result.state in ("failed", "stopped", "lost"):
+        raise LaunchError(result.error or f"{result.run} was {result.state}", result.hint)
 
 
 def _where(result: RunResult) -> str:

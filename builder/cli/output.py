@@ -33,6 +33,16 @@ def result(line: str) -> None:
     _write(sys.stdout, line)
 
 
+def raw(data: bytes) -> None:
+    """Bytes of the result as they are: the output of the team's own commands, colours and all."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise LostError(error) from error
+
+
 def note(text: str) -> None:
     """Something worth knowing while it works."""
     _write(sys.stderr, text)

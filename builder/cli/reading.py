@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
-from builder.errors import SourceError
+from builder.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -110,10 +110,32 @@ class Reader:
         records = self.ledger.read(name)
         return reconcile([Seen.of(name, records)], self.connect, output.warn)[0] if records else None
 
+    def known_run(self, name: str) -> Seen:
+        """As `run`. Raises UsageError naming those that are called nearly so."""
+        found = self.run(name) if _is_name(name) else None
+        if found is None:
+            raise UsageError(f"there is no run {name} in {self.objects.name}", self._near(name))
+        return found
+
+    def _near(self, name: str) -> str:
+        import difflib
+
+        from builder.runs.history import Filter, runs_of
+
+        runs = [seen.run for seen in runs_of(self.ledger, Filter())]
+        near = [run for run in runs if name and (run.startswith(name) or run.endswith(name))] or difflib.get_close_matches(name, runs, 3)
+        return f"did you mean {' or '.join(near[:3])}?" if near else "`builder status` lists them"
+
     def close(self) -> None:
         for name in ("git", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+
+def _is_name(text: str) -> bool:
+    from builder.data.keys import is_plain_name
+
+    return is_plain_name(text)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from builder.cli import output
 from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.executing import execute
 from builder.cli.expecting import expecting, say_expected
-from builder.cli.following import show_result
+from builder.cli.following import raise_if_bad, show_result
 from builder.cli.starting import (
     Asked,
     Prepared,
@@ -24,7 +24,7 @@ from builder.cli.starting import (
     same_run,
     told_in_ledger,
 )
-from builder.errors import BuilderError, LaunchError, UsageError
+from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -99,8 +99,7 @@ def command(
         earlier = _commit_before(maker, prepared.wanted) if form != "json" and not start else None
         result = result or execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
-    if result.state in ("failed", "stopped", "lost"):
-        raise LaunchError(result.error, result.hint)
+    raise_if_bad(result)
 
 
 def _cluster(maker: Maker) -> Cluster:

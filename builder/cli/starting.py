@@ -14,14 +14,14 @@ from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
-    from builder.deploy.cluster import Cluster
     from builder.deploy.compile import Source
     from builder.model.image import BuiltImage
+    from builder.model.oci import Manifest
     from builder.model.run import RunResult
     from builder.model.tree import Commit
     from builder.runs.interpreter import Interpreter
     from builder.runs.prepare import Overrides, Wanted
-    from builder.settings import FlowSettings
+    from builder.settings import FlowSettings, Settings
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
@@ -202,19 +202,19 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     _check_store(maker, prepared.on)
     with shared(maker.git, maker.settings, wanted.commit):
         image = maker.make(wanted.commit)
-    run = prepared.run or run_name(wanted.flow, wanted.commit)
+    run = prepared.run or run_name(wanted.flow, wanted.commit.sha)
     if prepared.on == "local":
         place = on_this_machine(Directories.of(maker.settings), run, wanted.settings.image, wanted.python)
     else:
         place = _image_place(maker, image, prepared.on, run)
-    handler = _handler(maker, image) if prepared.on == "argo" else ""
+    handler = handler_of(maker, image.manifest) if prepared.on == "argo" else ""
     return Ready(prepared, make_request(wanted, prepared.on, run, _by_digest(maker, image), place), image, handler)
 
 
-def _handler(maker: Maker, image: BuiltImage) -> str:
+def handler_of(maker: Maker, image: Manifest) -> str:
     from builder.image.handler import handler_image
 
-    return maker.store.reference(handler_image(maker.store, image.manifest))
+    return maker.store.reference(handler_image(maker.store, image))
 
 
 def _by_digest(maker: Maker, image: BuiltImage) -> str:
@@ -262,33 +262,31 @@ def same_run(ready: Ready) -> RunResult | None:
 
 def template_of(ready: Ready) -> dict[str, Any]:
     """The WorkflowTemplate of the request's flow at its commit. It holds no run, and nothing of this one's own words."""
+    return template_for(ready.request, ready.prepared, ready.handler)
+
+
+def template_for(request: Request, prepared: Prepared, handler: str) -> dict[str, Any]:
     from builder.cache import cache_root
     from builder.deploy.release import Bench, make_template
     from builder.runs.prepare import release_request
     from builder.steps.root import objects_of
 
-    wanted = ready.prepared.wanted
-    bench = Bench(objects_of(ready.request), cache_root(os.environ) / "flows", os.environ)
-    return make_template(release_request(ready.request), wanted.commit.date, wanted.settings, ready.prepared.source, bench, ready.handler)
+    wanted = prepared.wanted
+    bench = Bench(objects_of(request), cache_root(os.environ) / "flows", os.environ)
+    return make_template(release_request(request), wanted.commit.date, wanted.settings, prepared.source, bench, handler)
 
 
-def submit_to_argo(maker: Maker, ready: Ready, cluster: Cluster) -> list[Any]:
-    from builder.runs.argo import submit
-    from builder.settings import QueueSettings
+def templates_beside(maker: Maker, request: Request, settings: Settings) -> Iterator[dict[str, Any]]:
+    """What the run may need to start others: the starter, and the flows that come after its own. One that cannot run holds up nobody.
 
-    queue = ready.prepared.wanted.settings.queue.get(ready.request.flow, QueueSettings())
-    return submit(cluster, ready.request, template_of(ready), queue, list(_templates_beside(maker, ready)))
-
-
-def _templates_beside(maker: Maker, ready: Ready) -> Iterator[dict[str, Any]]:
-    """What the run may need to start others: the starter, and the flows that come after its own. One that cannot run holds up nobody."""
+    `settings` are those that hold for the run's commit.
+    """
     from builder.runs.prepare import Overrides, following_flows, starter_for
 
-    wanted = ready.prepared.wanted
-    yield from filter(None, [starter_for(ready.request, wanted.settings)])
-    for flow in following_flows(wanted.flow, wanted.settings):
+    yield from filter(None, [starter_for(request, settings)])
+    for flow in following_flows(request.flow, settings):
         try:
-            after = prepare(maker, Asked(Target(flow, wanted.commit.sha), Overrides(), on="argo"))
+            after = prepare(maker, Asked(Target(flow, request.commit), Overrides(), on="argo"))
             yield template_of(make_ready(maker, after))
         except BuilderError as error:  # noqa: PERF203 - there are a handful
-            output.warn(f"{flow}, which comes after {wanted.flow}, cannot run at this commit: {error.message}")
+            output.warn(f"{flow}, which comes after {request.flow}, cannot run at this commit: {error.message}")

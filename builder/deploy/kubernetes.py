@@ -113,12 +113,16 @@ class KubernetesCluster:
                 return
 
     def log(self, pod: str, container: str, *, follow: bool = False) -> Iterator[bytes]:
+        import urllib3
+
         query = urlencode({"container": container, **({"follow": "true"} if follow else {})})
         response = self._open("GET", f"{self._path('pods', pod)}/log?{query}", None, "", timeout=(_TIMEOUT[0], None if follow else 30))
         if response.status != 200:
             self._checked(response.status, response.read(), f"the log of pod {pod}")
         try:
             yield from response.stream(1 << 16)
+        except urllib3.exceptions.HTTPError as error:
+            raise ClusterError(f"{self.server} broke off the log of pod {pod}: {_plain(error)}", _HINT) from error
         finally:
             response.release_conn()
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from builder.data.ledger import EXIT, RUN, Ledger, now
-from builder.deploy.apply import Applied, ensure_queue, ensure_template, workflow
+from builder.deploy.apply import Applied, digest_of, ensure_queue, ensure_template, workflow
 from builder.deploy.arguments import arguments_of
 from builder.deploy.cluster import Cluster
 from builder.errors import ClusterError
 from builder.model.run import RunResult
+from builder.runs.history import Seen
 from builder.runs.supervise import Tell
 from builder.settings import QueueSettings
 from builder.steps.config import about
@@ -65,6 +66,19 @@ def _written_down(cluster: Cluster, request: Request, template: Mapping[str, Any
         raise
     ledger.write(request.run, RUN, {**record, "state": "submitted"})
     return created
+
+
+def template_that_ran(cluster: Cluster, seen: Seen) -> dict[str, Any] | None:
+    """The template of a run, as an object to create; None when it is gone. A nightly has no starter that wrote down its name."""
+    name = seen.records.get(RUN, {}).get("template")
+    if not name:
+        there = cluster.get("workflows", seen.run) or {}
+        name = ((there.get("spec") or {}).get("workflowTemplateRef") or {}).get("name")
+    found = cluster.get("workflowtemplates", str(name)) if name else None
+    if found is None or digest_of(found) != seen.reference:
+        return None
+    kept = {key: found["metadata"][key] for key in ("name", "namespace", "labels", "annotations") if key in found["metadata"]}
+    return {**found, "metadata": kept}
 
 
 def _workflow(request: Request, template: Mapping[str, Any], arguments: Mapping[str, Any], *, fresh: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from builder.runs.execute import Execution
 from builder.runs.local import FLOW_LOG, flow_command, metaflow_settings
 from builder.runs.own import RUN_ID, STORE, Copy, own_command, own_environment
 from builder.runs.supervise import Tell, Watched, supervise
+from builder.settings import ExternalSettings
 from builder.steps.request import Request
 
 FLOWS = f"{TOOL_PATH}/builder/_data/workflows"
@@ -160,7 +161,8 @@ def _path(request: Request) -> dict[str, str | None]:
 
 def _given(execution: Execution, environ: Mapping[str, str]) -> dict[str, str]:
     request = execution.request
-    named = {request.notify.webhook_env, request.notify.token_env, *execution.docker.env}
+    partners = (found.key_env for found in request.settings.evals.values() if isinstance(found, ExternalSettings))
+    named = {request.notify.webhook_env, request.notify.token_env, *partners, *execution.docker.env}
     given = {name: value for name, value in environ.items() if name in named or name.startswith("MLFLOW_TRACKING_")}
     return {**given, **s3_environment(environ)} if "://" in request.data.root else given
 
@@ -231,7 +233,7 @@ def _not_started(name: str, error: BaseException) -> BaseException:
     return error
 
 
-def remove(request: Request, container: str) -> bool:
+def remove_container(run: str, container: str) -> bool:
     """Ends the container of a run that nobody looks after any more. False when there is none."""
     from docker.errors import NotFound
 
@@ -240,7 +242,7 @@ def remove(request: Request, container: str) -> bool:
             found = client.containers.get(container)
         except NotFound:
             return False
-        if found.labels.get("builder/run") != request.run:
+        if found.labels.get("builder/run") != run:
             return False
         found.remove(force=True)
         return True

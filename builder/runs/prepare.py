@@ -78,9 +78,9 @@ def chosen_evals(name: str, flow: FlowSettings, wanted: Sequence[str]) -> tuple[
     return tuple(sorted(set(wanted or flow.evals)))
 
 
-def run_name(flow: str, commit: Commit) -> str:
+def run_name(flow: str, sha: str) -> str:
     """Short, and new every time."""
-    return f"{flow}-{commit.sha[:7]}-{secrets.token_hex(3)}"
+    return f"{flow}-{sha[:7]}-{secrets.token_hex(3)}"
 
 
 def data_of(settings: Settings) -> DataSettings:

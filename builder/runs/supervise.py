@@ -23,7 +23,7 @@ from builder.steps.outcome import failed_step, result_of, why
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of, objects_of
-from builder.steps.stopping import who_stopped
+from builder.steps.stopping import stopped_by
 
 _LOOK_EVERY = 0.1  # seconds
 _KEPT = ("state", "config", "identity", "checkpoint", "loss", "scores", "holes", "error", "hint", "seconds")
@@ -95,8 +95,7 @@ def _broken_off(request: Request, error: BaseException) -> dict[str, Any]:
     """How a run ends that is asked to, or cannot start."""
     if not isinstance(error, (KeyboardInterrupt, SystemExit)):
         return {"state": "failed", "error": str(error), "hint": getattr(error, "hint", "")}
-    who = who_stopped(objects_of(request), request.run)
-    return {"state": "stopped", **({"stopped_by": who} if who else {})}
+    return stopped_by(objects_of(request), request.run)
 
 
 def _result(watched: Watched, ledger: Ledger, code: int) -> RunResult:

@@ -14,7 +14,7 @@ from builder.launch import Job, finish
 from builder.launch.here import Here, environment, executable
 from builder.model.run import Metric
 from builder.settings import ExternalSettings, seconds
-from builder.steps import contract, ends
+from builder.steps import contract, ends, markers
 from builder.steps.publish import publish
 from builder.steps.request import Request
 
@@ -52,11 +52,15 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
     job = _job(request, step, command, values)
     started, kills = time.monotonic(), ends.oom_kills()
     limit = request.launching(step).timeout
+    if request.place.echo:
+        markers.say(markers.BEGINS)
     try:
         finished = finish(Here(os.environ, echo=request.place.echo), job, seconds(limit) if limit else None)
     except ProgramMissingError as error:
         raise _no_program(_key(request, values), job, error) from error
     finally:
+        if request.place.echo:
+            markers.say(markers.ENDS)
         publish(request, step, {path.name: path for path in (job.log, metrics_path(request, step), outbox_path(request, step))})
     took = time.monotonic() - started
     if finished.code != 0:

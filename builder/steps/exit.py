@@ -16,7 +16,8 @@ from builder.steps.links import links_of
 from builder.steps.outcome import failed_step, result_of
 from builder.steps.perform import Failure
 from builder.steps.request import Request, task_of
-from builder.steps.root import ledger_of
+from builder.steps.root import ledger_of, objects_of
+from builder.steps.stopping import stopped_by
 
 _STATES = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed"}
 
@@ -32,6 +33,8 @@ def main(environ: Mapping[str, str], reason: Reason = lambda _: "") -> None:
     record |= {"started": environ["BUILDER_STARTED"], "ended": now()}
     if state != "succeeded":
         record |= _why(request, state, status, said, reason)
+    if state == "stopped":
+        record |= stopped_by(objects_of(request), request.run)
     ledger_of(request).write(request.run, EXIT, record)
     tell(request, record)
 

@@ -141,7 +141,7 @@ def _told(run: str, step: str, records: Records, state: str) -> tuple[str, tuple
     if error is None:
         return ("", (), "", "lost") if state == "lost" else ("", (), "", "")
     what, _, tail = error.message.partition(f"{_TAIL}\n")
-    return what.removeprefix(f"{run}: step {step} failed: "), _lines(tail), error.hint, error.end
+    return what.removeprefix(f"{run}: step {step} failed: ").removeprefix(f"{run} was stopped").strip(), _lines(tail), error.hint, error.end
 
 
 def _lines(tail: str) -> tuple[str, ...]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _ORDER = ("start", "finetune", "freeze", "evaluate", "join", "end")
 STEPS = _ORDER
 """Their names; `evaluate` is done once for every action type, as `evaluate-ACTION`."""
+
+
+def steps_for(evals: Sequence[str]) -> tuple[str, ...]:
+    """The steps of a run that evaluates these action types, as the ledger names them."""
+    return tuple(name for step in STEPS for name in ([f"{step}-{action}" for action in evals] if step == "evaluate" else [step]))
 
 
 def comes_from(step: str, redo: str) -> bool:

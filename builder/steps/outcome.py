@@ -26,7 +26,7 @@ def result_of(run: str, records: Records) -> RunResult:
         return result if state == "succeeded" else _with_state(result, state)
     scores = {record["result"]["action"]: record["result"]["score"] for step, record in records.items() if _evaluated(step, record)}
     training = records.get("finetune", {}).get("result", {})
-    error = why(records) if state == "failed" else None
+    error = why(records) if state in ("failed", "stopped") else None
     return RunResult(
         run=run,
         flow=facts.get("flow", ""),
@@ -60,8 +60,8 @@ def state_of(records: Records) -> str:
 
 
 def why(records: Records) -> LaunchError | None:
-    """What the step that failed first wrote down; else what is known of the end of the run as a whole."""
-    first = failed_step(records)
+    """What the step that failed first wrote down; else, and of a run that was stopped, what is known of its end as a whole."""
+    first = "" if state_of(records) == "stopped" else failed_step(records)
     told = records[first] if first else next((records[step] for step in (EXIT, RUN) if records.get(step, {}).get("error")), None)
     return LaunchError(str(told["error"]), str(told.get("hint", "")), str(told.get("end", "failed"))) if told else None
 

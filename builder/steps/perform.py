@@ -65,7 +65,7 @@ def perform(
     kept = kept_result(task, step)
     if kept is not None:
         known = {name: value for name, value in kept.items() if name not in _OF_THE_OTHER_RUN}
-        record.write("succeeded", {**known, "kept": task.request.origin.retried, "ended": now()})
+        record.write("succeeded", {**known, "kept": kept.get("kept") or task.request.origin.retried, "ended": now()})
         return _restored(kept["result"], kind)
     rule = rule_for(task.request.settings, step)
     failures = [] if waits else record.earlier()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from builder.data.interface import Objects
 from builder.data.ledger import now
@@ -16,7 +17,10 @@ def ask_to_stop(objects: Objects, run: str, who: str) -> bool:
     return objects.put(published(run, "", _FILE), json.dumps({"who": who, "at": now()}).encode(), new=True)
 
 
-def who_stopped(objects: Objects, run: str) -> str:
-    """Empty when nobody did."""
+def stopped_by(objects: Objects, run: str) -> dict[str, Any]:
+    """What the record of the end says of a run that was stopped."""
     data = objects.get(published(run, "", _FILE))
-    return str(json.loads(data)["who"]) if data is not None else ""
+    if data is None:
+        return {"state": "stopped"}
+    who = str(json.loads(data)["who"])
+    return {"state": "stopped", "stopped_by": who, "error": f"{run} was stopped by {who}"}

@@ -186,15 +186,17 @@ def _after_future(code: str) -> str:
 
 def submit(reference: str) -> None:
     """Run in the team's repository: the run that `builder run finetune --on argo --detach` starts, of another image of the same tree."""
+    from builder.cli.executing import execute_on_argo
     from builder.cli.making import making
-    from builder.cli.starting import Asked, Ready, Target, make_ready, prepare, submit_to_argo
+    from builder.cli.starting import Asked, Target, make_ready, prepare, template_for
     from builder.deploy.kubernetes import connect
     from builder.runs.prepare import Overrides
 
     with making(None) as maker:
         ready = make_ready(maker, prepare(maker, Asked(Target("finetune", "HEAD"), Overrides(), on="argo")))
-        other = Ready(ready.prepared, replace(ready.request, reference=reference), ready.image)
-        submit_to_argo(other, connect(maker.settings.deploy.namespace))
+        other = replace(ready.request, reference=reference)
+        templates = [template_for(other, ready.prepared, "")]
+        execute_on_argo(maker, connect(maker.settings.deploy.namespace), other, templates, wait=False)
     print(ready.request.run)
 
 

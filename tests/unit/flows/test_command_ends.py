@@ -12,8 +12,10 @@ from builder.data.directory import DirectoryObjects
 from builder.errors import LaunchError
 from builder.launch import Finished, Job, finish
 from builder.launch.here import Here
+from builder.runs.log_filter import BetweenMarkers, filtered
 from builder.settings import LaunchSettings, NotifySettings
 from builder.steps.command import run_command
+from builder.steps.markers import BEGINS, ENDS
 from builder.steps.request import Place
 from tests.fixtures.requests import request_in
 
@@ -61,7 +63,9 @@ def test_what_a_command_writes_is_echoed_as_it_comes(tmp_path: Path, capfdbinary
     place = Place(str(tmp_path), str(tmp_path / "out"), echo=True)
     ended = run_command(request_in(tmp_path, place=place), "finetune", python(code), {})
     assert ended.log.read_bytes() == b"one\n\xff two\n"
-    assert capfdbinary.readouterr().out == b"one\n\xff two\n"
+    echoed = capfdbinary.readouterr().out
+    assert echoed == f"{BEGINS}\n".encode() + b"one\n\xff two\n" + f"{ENDS}\n".encode()
+    assert b"".join(filtered([b"Setting up task environment.\n", echoed], BetweenMarkers())) == ended.log.read_bytes()
 
 
 def test_a_process_left_behind_does_not_hold_up_the_step(tmp_path: Path) -> None:
