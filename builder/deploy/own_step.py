@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from builder.deploy import pods
 from builder.deploy.isolate import TOOL_PATH, isolated
 from builder.errors import DeployError
+from builder.steps.request import Request
 
 if TYPE_CHECKING:
     from builder.deploy.render import Release
@@ -25,20 +26,24 @@ def own_step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     from builder.deploy.render import with_secret
 
     step = template["name"].replace("-", "_")  # Argo's names have no underscores, Metaflow's no hyphens
-    noted = {**template, "container": _noting(template["container"], step, told(release), release.request.data.endpoint)}
+    noted = {**template, "container": _noting(template["container"], step, told(release), release.request)}
     around = isolated(noted, release.around)
     launch = release.request.launch
     asked = pods.with_pod(around, launch[step].pod) if step in launch else pods.with_defaults(around, release.request.launching(step).pod)
     return with_secret(asked, release.request.notify.secret)
 
 
-def _noting(container: Mapping[str, Any], step: str, told: Mapping[str, str], endpoint: str) -> dict[str, Any]:
-    """The container's shell first starts the tool, on the tool's path. Whatever becomes of that, the step goes on."""
+def _noting(container: Mapping[str, Any], step: str, told: Mapping[str, str], request: Request) -> dict[str, Any]:
+    """The container's shell first starts the tool, on the tool's path. Whatever becomes of that, the step goes on, without the secrets
+    that are for messages only.
+    """
     shell, option, text = container["command"]
     if (shell, option) != ("bash", "-c"):
         raise DeployError(f"step {step} does not start a shell", "another version of Metaflow compiled it: use the tool's own")
     path = f"PYTHONPATH={TOOL_PATH} PYTHONNOUSERSITE=1"
-    begin = f"{path} python -m builder.steps.begin {step} || true; "
+    secret = f"unset {request.notify.webhook_env} {request.notify.token_env}; " if request.notify.secret else ""
+    begin = f"{path} python -m builder.steps.begin {step} || true; {secret}"
+    endpoint = request.data.endpoint
     given = {**told, **({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})}
     env = [*(container.get("env") or []), *({"name": name, "value": value} for name, value in given.items())]
     return {**container, "command": [shell, option, begin + text], "env": env}

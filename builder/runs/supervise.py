@@ -19,7 +19,7 @@ from builder.model.run import RunResult
 from builder.runs.alive import mark
 from builder.steps import notices
 from builder.steps.config import about
-from builder.steps.outcome import failed_step, result_of, why
+from builder.steps.outcome import result_of, why
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of, objects_of
@@ -81,13 +81,13 @@ def supervise(watched: Watched, start: Callable[[], Running]) -> RunResult:
     except BaseException as error:
         ended = _broken_off(request, error)
         ledger.write(request.run, RUN, {**record, **ended, "ended": now()})
-        notices.of_end(request, replace(result_of(request.run, ledger.read(request.run)), error=ended.get("error", "")))
+        notices.of_end(request, result_of(request.run, records := ledger.read(request.run)), records)
         raise
     result = replace(_result(watched, ledger, code), seconds=round(time.monotonic() - began, 3))
     plain = result.to_json()
     kept = {name: plain[name] for name in _KEPT}
     ledger.write(request.run, RUN, {**record, **kept, "ended": now()})
-    notices.of_end(request, result, failed_step(ledger.read(request.run)))
+    notices.of_end(request, result, ledger.read(request.run))
     return result
 
 

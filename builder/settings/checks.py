@@ -45,6 +45,11 @@ def all_inside(values: Iterable[str]) -> None:
         inside(value)
 
 
+def variable(value: str) -> None:
+    if not _VARIABLE.match(value):
+        raise ValueError("the name of an environment variable: letters, digits and _")
+
+
 def variables(values: Mapping[str, str]) -> None:
     for name, value in values.items():
         if not _VARIABLE.match(name) or "\0" in value:

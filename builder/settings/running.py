@@ -90,8 +90,8 @@ class NotifySettings:
     """Messages to Slack. Off while there is neither a webhook nor a channel."""
 
     slack: bool = key(False, "send messages")
-    webhook_env: str = key("SLACK_WEBHOOK_URL", "the environment variable with an incoming webhook's URL")
-    token_env: str = key("SLACK_BOT_TOKEN", "the environment variable with a bot's token: messages of a run form a thread")
+    webhook_env: str = key("SLACK_WEBHOOK_URL", "the environment variable with an incoming webhook's URL", checks.variable)
+    token_env: str = key("SLACK_BOT_TOKEN", "the environment variable with a bot's token: messages of a run form a thread", checks.variable)
     channel: str = key("", "the channel, for a bot")
     secret: str = key("", "the Kubernetes secret whose keys are these variables")
     on: tuple[str, ...] = key(("started", "succeeded", "failed"), "which events of a step are told", checks.events)

@@ -54,14 +54,15 @@ def deaths(request: Request, said: Sequence[Mapping[str, Any]], reason: Reason) 
     records = ledger_of(request).read(request.run)
     found = (failures.death_of(request, "Failed", [failure], records, reason) for failure in failures.direct(said))
     return {
-        death.step.replace("-", "_"): Failure(death.end, death.error.removeprefix(f"{request.run}: step {death.step}: "), death.hint)
+        death.step.replace("-", "_"): Failure(death.end, death.error.removeprefix(f"{request.run}: step {death.step} failed: "), death.hint)
         for death in found
     }
 
 
 def tell(request: Request, record: Mapping[str, Any]) -> None:
     """Of the run's report, or of how far it came."""
-    result = result_of(request.run, ledger_of(request).read(request.run))
+    records = ledger_of(request).read(request.run)
+    result = result_of(request.run, records)
     took = seconds_of(record["ended"]) - seconds_of(record["started"])
     told = replace(result, commit=request.commit, links={**links_of(request), **result.links}, seconds=result.seconds or took)
-    notices.of_end(request, told, record.get("at", ""))
+    notices.of_end(request, told, records)

@@ -45,7 +45,7 @@ def death_of(request: Request, status: str, failures: Sequence[Mapping[str, Any]
     first = told[0]
     template, message = str(first.get("templateName", "")), _TERMINATED.sub(r"\1", _message(first))
     step = _going(records, template)
-    where = f"{request.run}: step {step}"
+    where = f"{request.run}: step {step} failed"
     if message.startswith("OOMKilled"):
         amount = request.launching(step).pod.memory
         return Death(
@@ -75,8 +75,8 @@ def _late(request: Request, where: str, step: str, pod: str, message: str, reaso
     why = reason(pod)
     if _PULL.search(why):
         hint = f"is {request.reference} in the registry, and may the nodes read it ([deploy] pull_secrets)?"
-        return Death(step, "failed", f"{where} never began: its image cannot be pulled: {why}", hint)
-    return Death(step, "failed", f"{where} never began: {why or message}", f"kubectl describe pod {pod} says more")
+        return Death(step, "failed", f"{where}: it never began: its image cannot be pulled: {why}", hint)
+    return Death(step, "failed", f"{where}: it never began: {why or message}", f"kubectl describe pod {pod} says more")
 
 
 def _going(records: Mapping[str, Any], template: str) -> str:

@@ -11,12 +11,15 @@ from typing import Any
 from builder.data.ledger import RUN
 from builder.errors import BuilderError
 from builder.model.run import RunResult
+from builder.settings import NotifySettings
+from builder.steps.outcome import Records
 from builder.steps.request import Request
 from builder.steps.root import objects_of
 
 _PATIENCE = 6.0  # seconds: after these the step goes on, whatever becomes of the message
 THREAD = "builder-notice"
 _FIRST = "start"
+_ASKED: set[str] = set()
 _EVENTS = {"running": "started", "succeeded": "succeeded", "failed": "failed", "missing": "failed"}
 
 
@@ -34,17 +37,37 @@ def of_step(request: Request, step: str, record: Mapping[str, Any]) -> None:
         _tell(request, step, event, lambda: wording.of_step(request, step, event, record), loud=event == "failed")
 
 
-def of_end(request: Request, result: RunResult, step: str = "") -> None:
-    """Tells how the run ended; `step` is the one that ended it."""
+def once_of_step(request: Request, step: str, record: Mapping[str, Any]) -> None:
+    """As `of_step`, where many write down how a step stands: what one of them has told, nobody tells again. A start comes before an end."""
+    if not request.notify.slack:
+        return
+    for state in dict.fromkeys(("running", str(record["state"]))):
+        if _is_first(request, f"{step}-{state}"):
+            of_step(request, step, {**record, "state": state, "tries": record.get("tries", 1) if state != "running" else 1})
+
+
+def _is_first(request: Request, news: str) -> bool:
+    """This process does not ask twice."""
+    key = f"notify/{request.run}/{news}"
+    if key in _ASKED:
+        return False
+    _ASKED.add(key)
+    try:
+        return objects_of(request).put(key, b"{}", new=True)
+    except BuilderError:
+        return False
+
+
+def of_end(request: Request, result: RunResult, records: Records) -> None:
+    """Tells how the run ended, of which these are the records."""
     from builder.steps import wording
 
     event = "succeeded" if result.state == "succeeded" else "failed"
-    _tell(request, RUN, event, lambda: wording.of_end(request, result, step), loud=True)
+    _tell(request, RUN, event, lambda: wording.of_end(request, result, records), loud=True)
 
 
 def _tell(request: Request, step: str, event: str, text: Callable[[], str], *, loud: bool = False) -> None:
-    wanted = request.notify
-    if not wanted.slack or event not in wanted.on or not _named(step, wanted.steps):
+    if not is_wanted(request.notify, step, event):
         return
     thread = threading.Thread(target=_send, args=(request, text, loud), name=THREAD, daemon=True)
     thread.start()
@@ -53,8 +76,9 @@ def _tell(request: Request, step: str, event: str, text: Callable[[], str], *, l
         _say(f"no answer within {_PATIENCE:.0f} s")
 
 
-def _named(step: str, steps: tuple[str, ...]) -> bool:
-    return not steps or step in steps or step.partition("-")[0] in steps
+def is_wanted(settings: NotifySettings, step: str, event: str) -> bool:
+    named = not settings.steps or step in settings.steps or step.partition("-")[0] in settings.steps
+    return settings.slack and event in settings.on and named
 
 
 def _send(request: Request, text: Callable[[], str], loud: bool) -> None:

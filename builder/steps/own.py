@@ -14,6 +14,7 @@ from builder.data.ledger import EXIT, RUN, now
 from builder.data.metaflow_tasks import MetaflowRun, Task
 from builder.model.oci import canonical_json, sha256
 from builder.model.run import Evaluation, Training, finite
+from builder.steps import notices
 from builder.steps.command import LAST_LINES
 from builder.steps.config import Config, about
 from builder.steps.perform import Failure
@@ -100,6 +101,7 @@ def _write(request: Request, step: str, record: Mapping[str, Any]) -> None:
         config = parameters(request.overrides)
         facts |= {**about(request), "config": config.digest, "values": dict(config.values), "identity": identity(request, config.digest)}
     ledger_of(request).write(request.run, step, {**facts, **record})
+    notices.once_of_step(request, step, record)
 
 
 def _unfinished(request: Request, step: str, state: str, why: Failure) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from builder.model.run import RunResult
+from builder.model.units import duration
 from builder.notify.text import block, code, escaped, link
-from builder.steps import markdown
+from builder.steps import markdown, notices
+from builder.steps.explain import Explanation, end_in_words, explanation_of
 from builder.steps.links import links_of
+from builder.steps.outcome import Records
 from builder.steps.perform import rule_for
 from builder.steps.request import Request
 
@@ -26,30 +30,43 @@ def of_step(request: Request, step: str, event: str, record: Mapping[str, Any]) 
     head = f"{_SIGNS.get(event, _BAD)} *{escaped(step)}* {_what(event, record)} - {escaped(title(request))}, {escaped(request.run)}"
     if event != "failed":
         return head
-    return _joined([f"{head}{mention(request, step)}", *failure(str(record.get("error", "")), str(record.get("hint", "")))])
+    told = explanation_of(request.run, {step: {**record, "state": "failed"}}, "failed")
+    return _joined([f"{head}{mention(request, step)}", *_failure(told)])
 
 
-def of_end(request: Request, result: RunResult, step: str = "") -> str:
-    """`step` is the one that ended the run, if one did."""
-    head = f"{_SIGNS.get(result.state, _BAD)} *{escaped(title(request))}* {result.state}{_in(result.seconds)}"
+def of_end(request: Request, result: RunResult, records: Records) -> str:
+    """`result` is what came of the run, `records` are all that its steps wrote."""
+    took = f" in {duration(result.seconds)}" if result.seconds else ""
+    head = f"{_SIGNS.get(result.state, _BAD)} *{escaped(title(request))}* {result.state}"
+    last = _about(request.run, result.links)
     if result.state == "succeeded":
-        return _joined([head, _subject(request), *_summary(result), _about(request.run, result.links)])
-    at = f" at {escaped(step)}" if step else ""
-    why = failure(result.error, result.hint)
-    next_command = f"next: {code(f'builder show {request.run}')}"
-    return _joined([f"{head}{at}{mention(request, step)}", _subject(request), *why, next_command, _about(request.run, result.links)])
+        return _joined([f"{head}{took}", _subject(request), *_summary(result), last])
+    told = explanation_of(request.run, records, result.state)
+    at = f" in step {escaped(told.step)}" if told.step else ""
+    known = replace(told, said=()) if _heard(request, told, records) else told
+    more = f"more: {code(f'builder show {request.run}')}, next: {code(told.next)}"
+    return _joined([f"{head}{at}{_how(told)}{took}{mention(request, told.step)}", _subject(request), *_failure(known), more, last])
+
+
+def _heard(request: Request, told: Explanation, records: Records) -> bool:
+    """Whether people have read the end of the log already, in the message about the step."""
+    return records.get(told.step, {}).get("state") == "failed" and notices.is_wanted(request.notify, told.step, "failed")
 
 
 def title(request: Request) -> str:
     return f"{request.flow}@{request.commit[:7]}"
 
 
-def failure(error: str, hint: str) -> Iterator[str]:
-    """As `builder show` has it: the error with the end of the log, and what to do."""
-    if error:
-        yield block(error)
-    if hint:
-        yield escaped(hint)
+def _failure(told: Explanation) -> Iterator[str]:
+    """As `builder show` has it: what happened, the end of the log, and what to do."""
+    if told.error or told.said:
+        yield block("\n".join([*told.error.splitlines(), *(f"  {line}" for line in told.said)]))
+    if told.hint:
+        yield escaped(told.hint)
+
+
+def _how(told: Explanation) -> str:
+    return f": {escaped(told.end)}" if told.end else ""
 
 
 def mention(request: Request, step: str) -> str:
@@ -65,7 +82,9 @@ def _what(event: str, record: Mapping[str, Any]) -> str:
         return "failed, the run goes on without it"
     told = [f"{name} {markdown.number(record[name])}" for name in ("score", "loss") if record.get(name) is not None]
     tries = f", at try {record['tries']}" if record.get("tries", 1) > 1 else ""
-    return f"{event}{_in(record.get('seconds', 0.0))}{tries}{': ' if told else ''}{', '.join(told)}"
+    took = f" in {duration(record['seconds'])}" if "seconds" in record else ""
+    how = f": {end_in_words(str(record['end']))}" if event == "failed" and end_in_words(str(record.get("end", ""))) else ""
+    return f"{event}{how}{took}{tries}{': ' if told else ''}{', '.join(told)}"
 
 
 def _summary(result: RunResult) -> Iterator[str]:
@@ -80,7 +99,7 @@ def _summary(result: RunResult) -> Iterator[str]:
 
 def _rows(result: RunResult) -> Iterator[str]:
     before = result.baseline.get("scores", {})
-    rows = [("loss", result.loss, result.baseline.get("loss"))]
+    rows = [("loss", result.loss, result.baseline.get("loss"))] if result.loss is not None or not result.scores else []
     rows += [(action, score, before.get(action)) for action, score in result.scores.items()]
     width = max(len(name) for name, _, _ in rows)
     for name, value, earlier in rows:
@@ -99,15 +118,6 @@ def _subject(request: Request) -> str:
 
 def _about(run: str, links: Mapping[str, str]) -> str:
     return " | ".join([code(run), *(link(name, url) for name, url in links.items())])
-
-
-def _in(seconds: float) -> str:
-    if not seconds:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f" in {seconds:.1f} s"
-    return f" in {whole // 60} min {whole % 60} s" if whole < 3600 else f" in {whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _joined(lines: list[str]) -> str:

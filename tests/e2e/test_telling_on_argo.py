@@ -138,11 +138,11 @@ def test_what_dies_before_it_can_say_why(telling: Team, slack: Slack) -> None:
     }
     assert "was killed by the kernel: out of memory; its last lines:\n  eating" in ends["child"]["error"]
     assert "its pod was killed: out of memory, it had 512Mi" in ends["container"]["error"]
-    assert "step start never began: its image cannot be pulled: Failed to pull image" in ends["image"]["error"]
+    assert "step start failed: it never began: its image cannot be pulled: Failed to pull image" in ends["image"]["error"]
     for what, run in names.items():
         last = of_run(slack, run)[-1]
-        assert ends[what]["error"].splitlines()[0].partition(": ")[2][:60] in last.text
-        assert last.text.startswith(f":x: *finetune@{ends[what]['commit'][:7]}* failed in ")
+        assert ends[what]["error"].splitlines()[0].partition(" failed: ")[2].partition(";")[0][:60] in last.text
+        assert last.text.startswith(f":x: *finetune@{ends[what]['commit'][:7]}* failed in step {ends[what]['at']}")
     assert "<@U012ABC>" in of_run(slack, names["container"])[-1].text
 
 

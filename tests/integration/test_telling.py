@@ -101,11 +101,11 @@ def test_a_run_that_fails(repository: Path, slack: Slack, capsys: pytest.Capture
     (repository / "agent/evaluate.py").write_text("print('no such model')\nraise SystemExit(3)\n")
     assert builder(["run", "finetune", "evals=click"]) == 1
     step, end = slack.messages[-2:]
-    assert step.text.splitlines()[0].startswith(":x: *evaluate-click* failed - finetune@")
+    assert step.text.splitlines()[0].startswith(":x: *evaluate-click* failed: exit code 3 - finetune@")
     assert step.text.splitlines()[0].endswith("<@U012ABC>")
-    assert "ended with exit code 3; its last lines:\n  no such model" in step.text
-    assert "failed in" in end.text.splitlines()[0]
-    assert end.text.splitlines()[0].endswith("at evaluate-click <@U012ABC>")
+    assert "ended with exit code 3\n  no such model" in step.text
+    assert "failed in step evaluate-click: exit code 3 in " in end.text.splitlines()[0]
+    assert end.text.splitlines()[0].endswith(" <@U012ABC>")
     assert (step.loud, end.loud) == (True, True)
 
 

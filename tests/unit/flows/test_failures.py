@@ -37,7 +37,7 @@ def test_a_container_that_was_killed_for_want_of_memory(tmp_path: Path) -> None:
     assert found == Death(
         "finetune",
         "memory",
-        "run-1: step finetune: its pod was killed: out of memory, it had 64Gi",
+        "run-1: step finetune failed: its pod was killed: out of memory, it had 64Gi",
         "give it more: [launch.finetune.pod] memory",
     )
 
@@ -45,7 +45,7 @@ def test_a_container_that_was_killed_for_want_of_memory(tmp_path: Path) -> None:
 def test_the_log_in_a_message_decides_nothing(tmp_path: Path) -> None:
     found = death(tmp_path, failure(f"main: Error (exit code 1): {LOG}"))
     assert (found.step, found.end) == ("finetune", "failed")
-    assert found.error == "run-1: step finetune: its pod ended before it could say why: Error (exit code 1)"
+    assert found.error == "run-1: step finetune failed: its pod ended before it could say why: Error (exit code 1)"
 
 
 LATE = "Pod was active on the node longer than the specified deadline"
@@ -62,7 +62,7 @@ LATE = "Pod was active on the node longer than the specified deadline"
 )
 def test_a_pod_that_never_began(tmp_path: Path, reason: str, error: str) -> None:
     found = death(tmp_path, failure(LATE, "start"), reason=reason)
-    assert (found.step, found.end, found.error) == ("start", "failed", f"run-1: step start never began: {error}")
+    assert (found.step, found.end, found.error) == ("start", "failed", f"run-1: step start failed: it never began: {error}")
 
 
 def test_a_step_whose_time_was_up(tmp_path: Path) -> None:

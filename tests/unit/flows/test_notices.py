@@ -68,13 +68,13 @@ def test_the_messages_of_a_run_are_one_thread_in_order(tmp_path: Path, slack: Sl
     step(request, "finetune", seconds=62.4, loss=0.25)
     step(request, "evaluate-click", seconds=1.5, score=0.5)
     report = RunResult("run-1", "finetune", "a" * 40, "r@sha256:0", "succeeded", loss=0.25, scores={"click": 0.5}, seconds=70.0)
-    notices.of_end(request, report)
+    notices.of_end(request, report, ledger_of(request).read("run-1"))
     starts = [text.split(" - ")[0].splitlines()[0] for text in slack.texts]
     assert starts == [
         ":arrow_forward: *finetune@aaaaaaa* started on argo by ada",
         ":white_check_mark: *start* succeeded",
         ":arrow_forward: *finetune* started",
-        ":white_check_mark: *finetune* succeeded in 1 min 2 s: loss 0.2500",
+        ":white_check_mark: *finetune* succeeded in 1 min 02 s: loss 0.2500",
         ":arrow_forward: *evaluate-click* started",
         ":white_check_mark: *evaluate-click* succeeded in 1.5 s: score 0.5000",
         ":white_check_mark: *finetune@aaaaaaa* succeeded in 1 min 10 s",
@@ -88,8 +88,8 @@ def test_the_messages_of_a_run_are_one_thread_in_order(tmp_path: Path, slack: Sl
 def test_a_failure_says_why_with_the_end_of_the_log_and_mentions_people(tmp_path: Path, slack: Slack) -> None:
     step(a_request(tmp_path, slack), "finetune", "run-1: it failed; its last lines:\n  a < b & ``` <!channel>")
     failed = slack.messages[-1]
-    assert failed.text.splitlines()[0] == ":x: *finetune* failed - finetune@aaaaaaa, run-1 <@U012ABC>"
-    assert "run-1: it failed; its last lines:\n  a &lt; b &amp;" in failed.text
+    assert failed.text.splitlines()[0] == ":x: *finetune* failed: exit code 3 - finetune@aaaaaaa, run-1 <@U012ABC>"
+    assert "```\nrun-1: it failed\n  a &lt; b &amp;" in failed.text
     assert failed.text.count("```") == 2
     assert "<!channel>" not in failed.text
     assert failed.text.endswith("mend it")
@@ -139,7 +139,7 @@ def test_the_settings_say_what_is_told(tmp_path: Path, slack: Slack, notify: dic
     step(request, "freeze")
     step(request, "evaluate-click", "it failed")
     step(request, "finetune", "it failed")
-    notices.of_end(request, RunResult("run-1", "finetune", "a" * 40, "", "succeeded"))
+    notices.of_end(request, RunResult("run-1", "finetune", "a" * 40, "", "succeeded"), {})
     assert [text.split("*")[1] for text in slack.texts] == told
 
 
@@ -159,7 +159,7 @@ def test_the_end_says_what_came_of_it_and_what_exactly_ran(tmp_path: Path, slack
         baseline=baseline,
         links={"report": "s3://bucket/runs/run-1/report.md", "argo": "https://argo.test/x"},
     )
-    notices.of_end(a_request(tmp_path, slack), result)
+    notices.of_end(a_request(tmp_path, slack), result, {})
     (text,) = slack.texts
     assert "loss       0.2500    -0.2500\nclick      0.5000    +0.1000\nscroll          -" in text
     assert "*scroll* has no score: it ended\n" in text
@@ -173,6 +173,28 @@ def test_a_webhook_tells_the_same_without_threads(tmp_path: Path, slack: Slack) 
     step(request, "start")
     assert [text.split("*")[1] for text in slack.texts] == ["finetune@aaaaaaa", "start"]
     assert {message.thread for message in slack.messages} == {""}
+
+
+def test_the_end_of_the_log_is_told_once(tmp_path: Path, slack: Slack) -> None:
+    def end(**notify: Any) -> str:
+        request = a_request(tmp_path, slack, **notify)
+        step(request, "finetune", "run-1: step finetune failed: it did; its last lines:\n  the last line")
+        notices.of_end(request, RunResult("run-1", "finetune", "a" * 40, "", "failed"), ledger_of(request).read("run-1"))
+        return slack.texts[-1]
+
+    assert "```\nit did\n```" in end()
+    assert "```\nit did\n  the last line\n```" in end(steps=("run",))
+
+
+def test_many_that_see_a_step_end_tell_it_once(tmp_path: Path, slack: Slack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a team's own flow: every pod writes down what became of the steps before it."""
+    request = a_request(tmp_path, slack)
+    for _ in range(3):
+        monkeypatch.setattr(notices, "_ASKED", set())  # as in a process of its own
+        notices.once_of_step(request, "start", {"state": "succeeded"})
+        notices.once_of_step(request, "work", {"state": "running"})
+    notices.once_of_step(request, "work", {"state": "failed", "error": "it failed", "ended": "2024-05-01T08:00:00Z"})
+    assert [text.split("*")[1] for text in slack.texts] == ["finetune@aaaaaaa", "start", "work", "work"]
 
 
 class TestTrouble:
@@ -225,10 +247,10 @@ class TestTheExitHandler:
         record = ledger_of(request).read("run-1")["exit"]
         assert (record["state"], record["end"], record["at"]) == ("failed", "memory", "finetune")
         last = slack.messages[-1]
-        assert last.text.startswith(":x: *finetune@aaaaaaa* failed in ")
-        assert "at finetune <@U012ABC>" in last.text.splitlines()[0]
-        assert "run-1: step finetune: its pod was killed: out of memory, it had 2Gi" in last.text
-        assert "next: `builder show run-1`" in last.text
+        assert last.text.startswith(":x: *finetune@aaaaaaa* failed in step finetune: out of memory in ")
+        assert last.text.splitlines()[0].endswith(" <@U012ABC>")
+        assert "its pod was killed: out of memory, it had 2Gi" in last.text
+        assert "more: `builder show run-1`, next: `builder retry run-1`" in last.text
         assert last.thread == slack.messages[0].ts
 
     def test_what_the_step_said_is_better(self, tmp_path: Path, slack: Slack) -> None:
