@@ -113,6 +113,7 @@ def test_an_own_flow_runs_on_the_teams_path(
     team: Repository, python: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METAFLOW_DEFAULT_DATASTORE", "s3")
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "secret")
     (team.directory / "flows/own.py").write_text("raise SystemExit('the working tree ran')\n")
     result = run_json(capsys, "own@HEAD", "alpha=2", "word=a 'b' $c")
 
@@ -130,6 +131,7 @@ def test_an_own_flow_runs_on_the_teams_path(
     assert seen["path"][:3] == [f"{code}/flows", code, f"{code}/src"]
     assert seen["python"] == str(python.parents[1])
     assert seen["environ"]["BUILDER_RUN"] == result["run"]
+    assert "SLACK_BOT_TOKEN" not in seen["environ"]
 
 
 def test_a_parameter_that_is_none(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,6 +109,43 @@ def test_a_run_that_fails(repository: Path, slack: Slack, capsys: pytest.Capture
     assert (step.loud, end.loud) == (True, True)
 
 
+OWN = """
+from metaflow import FlowSpec, step
+
+class Own(FlowSpec):
+    @step
+    def start(self):
+        self.items = [1, 2, 3]
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.scores = {"total": 2.0}
+
+if __name__ == "__main__":
+    Own()
+"""
+
+
+def test_a_teams_own_flow(repository: Path, slack: Slack, capsys: pytest.CaptureFixture[str]) -> None:
+    with (repository / "builder.toml").open("a") as file:
+        file.write('[flow.own]\nfile = "own.py"\n')
+    (repository / "own.py").write_text(OWN)
+    result = run_json(capsys, "own")
+    title = f"own@{result['commit'][:7]}"
+    steps = [f"{what} {step}" for step in ("start", "work", "join", "end") for what in ("started", "succeeded")]
+    assert told(slack) == [f"started {title}", *steps[1:], f"succeeded {title}"]
+    assert "total     2.0000" in slack.texts[-1]
+
+
 def test_slack_that_does_not_answer_fails_nothing(repository: Path, slack: Slack, capfd: pytest.CaptureFixture[str]) -> None:
     slack.trouble["/api/chat.postMessage"] = 500
     began = time.monotonic()

@@ -126,6 +126,13 @@ def test_the_secret_with_slacks_key_is_there(tmp_path: Path) -> None:
     assert {"secretRef": {"name": "slack", "optional": True}} in part(made, EXIT)["container"]["envFrom"]
 
 
+def test_the_teams_code_does_not_see_slacks_key(tmp_path: Path) -> None:
+    made = own_template(tmp_path, notify=NotifySettings(secret="slack", token_env="TOKEN"))
+    noted, unset, _ = part(made, "work-it")["container"]["command"][2].split("; ", 2)
+    assert noted.endswith("python -m builder.steps.begin work_it || true")
+    assert unset == "unset SLACK_WEBHOOK_URL TOKEN"
+
+
 def test_parameters_have_defaults_and_what_a_run_says(tmp_path: Path) -> None:
     made = own_template(tmp_path)
     values = {found["name"]: found["value"] for found in made["spec"]["arguments"]["parameters"]}
