@@ -14,7 +14,7 @@ import yaml
 
 from builder.model.oci import MANIFEST
 from builder.steps.request import Request
-from tests.fixtures.team import SECRET, Team
+from tests.fixtures.team import SECRET, Team, digest_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -88,9 +88,9 @@ def test_a_nightly_fires_pinned_and_a_paused_one_stays_paused(team: Team) -> Non
 
     assert team.wait(run) == "Succeeded"
     pods = team.pods(run)
-    mains = [status for pod in pods for status in pod["status"]["containerStatuses"] if status["name"] == "main"]
-    assert len(mains) == 7
-    assert {status["imageID"].rpartition("@")[2] for status in mains} == {printed.rpartition("@")[2]}
+    steps, _ = team.mains(run)
+    assert len(steps) == 6
+    assert {digest_of(status) for status in steps} == {printed.rpartition("@")[2]}
     assert {pod["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for pod in pods} == {"team-queue"}
     marks = team.workflow(run)["metadata"]
     assert marks["labels"]["builder/commit"] == first

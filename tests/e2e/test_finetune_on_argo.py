@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.fixtures.team import Team
+from tests.fixtures.team import Team, digest_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-
-
-def main_containers(team: Team, run: str) -> list[Any]:
-    """The statuses of the containers that do the steps' work; the others are Argo's own."""
-    found = [status for pod in team.pods(run) for status in pod["status"]["containerStatuses"] if status["name"] == "main"]
-    assert len(found) >= 8, "start, finetune, freeze, three evaluations, join, end; and the exit handler"
-    return found
 
 
 def test_two_commits_at_once(team: Team) -> None:
@@ -30,9 +22,15 @@ def test_two_commits_at_once(team: Team) -> None:
     reports = {sha: json.loads(team.objects.get(f"runs/{run}/report.json") or b"") for sha, run in runs.items()}
     assert reports[first]["scores"].keys() == {"click", "scroll", "type"}
     assert reports[first]["scores"] != reports[second]["scores"]
+    handlers = set()
     for sha, run in runs.items():
         assert reports[sha]["reference"] == printed[sha]
-        assert {status["imageID"].rpartition("@")[2] for status in main_containers(team, run)} == {printed[sha].rpartition("@")[2]}
+        steps, handler = team.mains(run)
+        assert len(steps) == 8, "start, finetune, freeze, three evaluations, join, end"
+        assert {digest_of(status) for status in steps} == {printed[sha].rpartition("@")[2]}
+        handlers.add(digest_of(handler))
+    assert len(handlers) == 1, "what looks after the end runs in an image of base, dependencies and tool, the same for both"
+    assert handlers.isdisjoint({reference.rpartition("@")[2] for reference in printed.values()})
 
 
 def test_the_same_on_this_machine_and_on_argo(team: Team) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_deploy import pause, runs_of, until
-from tests.fixtures.team import Team
+from tests.fixtures.team import Team, digest_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -101,13 +101,8 @@ def test_an_own_flow_runs_and_is_scored(hostile: Team) -> None:
     assert seen["names"] == {"BUILDER_RUN": run, "BUILDER_COMMIT": hostile.git("rev-parse", "HEAD"), "BUILDER_WORKDIR": "/code"}
     assert (seen["path"][-1], [entry for entry in seen["path"] if entry.startswith("/code")]) == ("/opt/builder", ["/code/flows", "/code"])
     assert "epochs: 8" in seen["config"]
-    images = {
-        status["imageID"].rpartition("@")[2]
-        for pod in hostile.pods(run)
-        for status in pod["status"]["containerStatuses"]
-        if status["name"] == "main"
-    }
-    assert images == {there["reference"].rpartition("@")[2]}
+    steps, _ = hostile.mains(run)
+    assert {digest_of(status) for status in steps} == {there["reference"].rpartition("@")[2]}
 
     failed = hostile.run("run", "own@HEAD", "broken=True", "--on", "argo", "--wait")
     assert failed.returncode == 1
