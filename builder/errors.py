@@ -116,3 +116,7 @@ class ClusterError(BuilderError):
 
 class NotifyError(BuilderError):
     """A message did not go out. Says nothing that is secret."""
+
+
+class TrackerError(BuilderError):
+    """An experiment tracker was not told of a run."""

@@ -46,6 +46,7 @@ SERVICES = {
     "base": Service("BUILDER_TEST_BASE", ("ngc_base",)),
     "skopeo": Service("BUILDER_TEST_SKOPEO", ("skopeo",)),
     "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
+    "mlflow": Service("BUILDER_TEST_MLFLOW", ("mlflow_server",)),
     "cluster": Service(CLUSTER, ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
@@ -117,7 +118,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored, and tests send it
     config.stash[MISSING] = Counter()
     config.stash[PLACES] = service_places(os.environ)
-    for name in ("containerd", "buildkit", "base", "skopeo"):
+    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow"):
         config.addinivalue_line("markers", f"{name}: needs {name} (tests/services/up)")
 
 
@@ -263,6 +264,12 @@ def s3_server(services: dict[str, str]) -> S3Server:
 
     place = services["BUILDER_TEST_S3"]
     return S3Server(place, *(services[f"BUILDER_TEST_S3_{name}"] for name in ("KEY", "SECRET", "BUCKET")))
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(services: dict[str, str]) -> str:
+    """The URL of an MLflow tracking server, which pods reach, too."""
+    return services["BUILDER_TEST_MLFLOW"]
 
 
 @pytest.fixture(scope="session")

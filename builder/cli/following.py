@@ -35,6 +35,8 @@ class Steps:
             return
         self._said.add(key)
         output.note(f"  {self._line(step, state, record)}")
+        if record.get("warning"):
+            output.warn(str(record["warning"]))
 
     def _line(self, step: str, state: str, record: Mapping[str, Any]) -> str:
         if state == "running":

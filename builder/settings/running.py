@@ -103,7 +103,7 @@ class NotifySettings:
 class TrackerSettings:
     """An experiment tracker that gets parameters, loss curve and scores. Needs the extra `mlflow`."""
 
-    mlflow: str = key("", "the tracking server's URL; off when empty")
+    mlflow: str = key("", "the tracking server's URL, as steps reach it; off when empty", checks.public_url)
     experiment: str = key("", "the experiment's name; the flow's when empty")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,11 +11,11 @@ from builder.errors import BuilderError
 from builder.model.run import RunResult
 from builder.settings import NotifySettings
 from builder.steps.outcome import Records
+from builder.steps.patience import aside
 from builder.steps.request import Request
 from builder.steps.root import objects_of
 
 _PATIENCE = 6.0  # seconds: after these the step goes on, whatever becomes of the message
-THREAD = "builder-notice"
 _FIRST = "start"
 _ASKED: set[str] = set()
 _EVENTS = {"running": "started", "succeeded": "succeeded", "failed": "failed", "missing": "failed"}
@@ -69,11 +67,7 @@ def of_end(request: Request, result: RunResult, records: Records) -> None:
 def _tell(request: Request, step: str, event: str, text: Callable[[], str], *, loud: bool = False) -> None:
     if not is_wanted(request.notify, step, event):
         return
-    thread = threading.Thread(target=_send, args=(request, text, loud), name=THREAD, daemon=True)
-    thread.start()
-    thread.join(_PATIENCE)
-    if thread.is_alive():
-        _say(f"no answer within {_PATIENCE:.0f} s")
+    aside(lambda: _send(request, text(), loud), _PATIENCE, "nobody was told")
 
 
 def is_wanted(settings: NotifySettings, step: str, event: str) -> bool:
@@ -81,18 +75,8 @@ def is_wanted(settings: NotifySettings, step: str, event: str) -> bool:
     return settings.slack and event in settings.on and named
 
 
-def _send(request: Request, text: Callable[[], str], loud: bool) -> None:
-    """The one place where whatever goes wrong ends. Only our own errors are repeated: others may quote a URL, which is a secret."""
-    try:
-        from builder.notify import Thread, open_notifier
+def _send(request: Request, text: str, loud: bool) -> str:
+    from builder.notify import Thread, open_notifier
 
-        Thread(open_notifier(request.notify, os.environ), objects_of(request), request.run).send(text(), loud=loud)
-    except BuilderError as error:
-        _say(f"{error.message}; {error.hint}" if error.hint else error.message)
-    except Exception as error:  # noqa: BLE001 - a message is never worth a run
-        _say(type(error).__name__)
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"builder: nobody was told: {what}\n")
-    sys.stderr.flush()
+    Thread(open_notifier(request.notify, os.environ), objects_of(request), request.run).send(text, loud=loud)
+    return ""

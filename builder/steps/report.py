@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from builder.data.ledger import now, seconds_of
@@ -17,6 +18,7 @@ from builder.steps.perform import Facts, perform
 from builder.steps.publish import publish, published
 from builder.steps.request import Request, Task, identity
 from builder.steps.root import ledger_of, objects_of
+from builder.steps.tracker import track
 
 FILE, SCHEMA = "report.json", 1
 
@@ -49,6 +51,9 @@ def conclude(request: Request, config: Config, training: Training, evaluations: 
         links={**_directory(request), **links_of(request), "report": objects_of(request).url(published(request.run, "", "report.md"))},
         seconds=_since_start(request),
     )
+    link, problem = track(request, config.values, training, result)
+    result = replace(result, links={**result.links, **({"mlflow": link} if link else {})})
+    facts.update({"warning": problem} if problem else {})
     facts.update(loss=finite(result.loss), scores=result.to_json()["scores"], holes=dict(result.holes), config=config.digest)
     _write(request, result, training)
     green.remember(objects_of(request), request, result)

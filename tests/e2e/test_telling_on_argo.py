@@ -11,6 +11,7 @@ import pytest
 
 from builder.deploy.apply import workflow
 from builder.steps.request import Request
+from tests.fixtures.mlflow import Known
 from tests.fixtures.slack import CHANNEL, TOKEN, Received, Slack, slack_on
 from tests.fixtures.team import Team
 
@@ -19,6 +20,10 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 SETTINGS = """
 [links]
 argo = "https://argo.example.org/workflows/{{namespace}}/{{workflow}}"
+
+[tracker]
+mlflow = "{mlflow}"
+experiment = "{namespace}"
 
 [notify]
 slack = true
@@ -61,11 +66,11 @@ def slack(bridge_address: str) -> Iterator[Slack]:
 
 
 @pytest.fixture
-def telling(team: Team, slack: Slack) -> Team:
-    """The team, with a secret of the cluster that lets pods speak to Slack."""
+def telling(team: Team, slack: Slack, mlflow_server: str) -> Team:
+    """The team, with a secret of the cluster that lets pods speak to Slack, and an MLflow server."""
     secret = {"metadata": {"name": "slack", "namespace": team.namespace}, "stringData": {"SLACK_BOT_TOKEN": TOKEN}}
     team.cluster.output("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "Secret", **secret}))
-    team.settings(SETTINGS.format(channel=CHANNEL, api=slack.api))
+    team.settings(SETTINGS.format(channel=CHANNEL, api=slack.api, mlflow=mlflow_server, namespace=team.namespace))
     return team
 
 
@@ -79,7 +84,7 @@ def heads(messages: list[Received]) -> list[str]:
     return [f"{after.split()[0].strip(':,')} {name}" for _, name, after in words]
 
 
-def test_every_step_is_told_in_order(telling: Team, slack: Slack) -> None:
+def test_every_step_is_told_in_order(telling: Team, slack: Slack, mlflow_server: str) -> None:
     started = telling.json("run", "finetune@HEAD", "--on", "argo", "--detach")
     run, title = started["run"], f"finetune@{started['commit'][:7]}"
     url = f"https://argo.example.org/workflows/{telling.namespace}/{run}"
@@ -116,6 +121,13 @@ def test_every_step_is_told_in_order(telling: Team, slack: Slack) -> None:
     records = telling.ledger.read(run)
     assert {records[step]["links"]["argo"] for step in ("run", "start", "exit")} == {url}
     assert (telling.objects.get(f"runs/{run}/report.md") or b"").decode().count(url) == 1
+
+    (tracked,) = Known.all(mlflow_server, telling.namespace)
+    assert report["links"]["mlflow"] == f"{mlflow_server}/#/experiments/{tracked.experiment}/runs/{tracked.number}"
+    assert (tracked.name, tracked.tags["builder.digest"]) == (run, report["reference"].rpartition("@")[2])
+    assert tracked.metrics["score.click"] == [(0, report["scores"]["click"])]
+    assert [loss for _, loss in tracked.metrics["loss"]] == [point["loss"] for point in report["losses"]]
+    assert f"<{report['links']['mlflow']}|mlflow>" in rest[-1].text
 
     kept = json.dumps([telling.workflow(run), telling.get("workflowtemplates")])
     assert TOKEN not in kept, "the secret stands in no object of the cluster but the Secret"

@@ -33,3 +33,8 @@ def test_elsewhere_after_ten_seconds(capsys: pytest.CaptureFixture[str], monkeyp
     steps("finetune", RUNNING)
     steps("finetune", {**RUNNING, "state": "succeeded", "seconds": 12})
     assert capsys.readouterr().err == LINE + "  finetune succeeded in 12 s\n"
+
+
+def test_what_a_step_warns_of(capsys: pytest.CaptureFixture[str]) -> None:
+    Steps("one", here=True)("end", {"state": "succeeded", "warning": "MLflow was not told: no answer"})
+    assert capsys.readouterr().err == "  end succeeded\nwarning: MLflow was not told: no answer\n"

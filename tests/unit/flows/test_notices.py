@@ -15,7 +15,7 @@ from builder.errors import LaunchError
 from builder.model.run import RunResult
 from builder.settings import ErrorSettings, FlowSettings, NotifySettings
 from builder.steps import exit as handler
-from builder.steps import notices, wording
+from builder.steps import notices, patience, wording
 from builder.steps.perform import perform
 from builder.steps.request import Origin, Request, Task
 from builder.steps.root import ledger_of
@@ -35,7 +35,7 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slack]:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.hook)
         yield slack
         for thread in threading.enumerate():  # what a test did not wait for must not reach into the next one
-            if thread.name == notices.THREAD:
+            if thread.name == patience.NAME:
                 thread.join(10)
 
 
