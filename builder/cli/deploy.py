@@ -57,8 +57,9 @@ def command(
         raise UsageError("--prune is for the cluster", "a directory holds what is deployed, and no more")
     from builder.cli.making import making
 
-    with making(repo) as maker:
-        commit, look = maker.git.resolve(revision), diff or dry_run
+    look = diff or dry_run
+    with making(repo, dry_run=look) as maker:
+        commit = maker.git.resolve(revision)
         done = _bootstrap(maker, commit, place, look=look) if bootstrap else _flows(maker, commit, flows, place, look=look, prune=prune)
     _show(done, form, commit, diff=diff, look=look)
     _hint(done, "what a namespace needs" if bootstrap else f"{commit.sha[:12]} {commit.subject}", place, look=look)
@@ -135,16 +136,18 @@ def _bootstrap(maker: Maker, commit: Commit, place: str, *, look: bool) -> list[
 
 
 def _pre_pulled(maker: Maker, commit: Commit, *, look: bool) -> str:
-    """The image that nodes are to have, made if it is missing; none where the settings want none."""
+    """The image that nodes are to have: a commit's without its code. None where the settings want none, or no base could run it."""
     from builder.cli.deploying import require_image
-    from builder.image.below import put_below_code
-    from builder.stores.dry import DryRun
+    from builder.cli.starting import handler_of
 
     if not maker.settings.deploy.pre_pull or not maker.store.hosts:
         return ""
     if look:
         require_image(maker, commit)
-    return put_below_code(DryRun(maker.store) if look else maker.store, maker.make(commit).manifest)
+    image = maker.make(commit)
+    if not any(layer.kind == "base" for layer in image.layers):
+        return ""
+    return handler_of(maker, image.manifest)
 
 
 def _differs(applied: Applied) -> bool:
