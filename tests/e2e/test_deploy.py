@@ -60,12 +60,6 @@ def runs_of(team: Team, name: str) -> list[str]:
     return sorted(one["metadata"]["name"] for one in found)
 
 
-def digest_of(pod: Any) -> str:
-    """Of the image that its main container ran in."""
-    (digest,) = [status["imageID"].rpartition("@")[2] for status in pod["status"]["containerStatuses"] if status["name"] == "main"]
-    return str(digest)
-
-
 def pause(team: Team, name: str) -> None:
     team.cluster.output("-n", team.namespace, "patch", "cronworkflow", name, "--type=merge", "--patch", '{"spec": {"suspend": true}}')
 
