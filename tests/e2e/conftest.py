@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,14 @@ def team(
     for name, value in s3_server.environment.items():  # the test reads what the team's runs leave
         monkeypatch.setenv(name, value)
     return make_team(tmp_path / "agent", cluster, namespace, images, s3_server, f"e2e/{namespace}", cache)
+
+
+@pytest.fixture(autouse=True)
+def share_the_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that stops the API server waits for the others to end, and they for it."""
+    if "cluster" not in request.fixturenames:
+        yield
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    with cluster.shared():
+        yield

@@ -12,7 +12,7 @@ import pytest
 from tests.fixtures.documented import blocks
 from tests.fixtures.team import Team
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 HOSTILE = ("metaflow", "click", "builder", "workflows", "boto3", "kubernetes", "slack_sdk", "omegaconf", "msgspec", "urllib3", "rich")
 YAML = """

@@ -16,7 +16,7 @@ from builder.model.oci import MANIFEST
 from builder.steps.request import Request
 from tests.fixtures.team import SECRET, Team, digest_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 HOSTILE = ["{{workflow.name}}", "{{", "'quoted' \"twice\"", "two\nlines", "$(touch x) `touch y` ${HOME}", "\U0001f642", "\\", "{{=1+1}}"]
 TRAIN = "import json, os, sys; os.makedirs('out'); open('out/weights', 'w').write('1'); print(json.dumps(sys.argv[1:]))"

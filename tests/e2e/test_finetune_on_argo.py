@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.team import Team, digest_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 
 def test_two_commits_at_once(team: Team) -> None:

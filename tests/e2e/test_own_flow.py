@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.test_deploy import pause, runs_of, until
 from tests.fixtures.team import Team, digest_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 HOSTILE = ("click", "builder", "workflows", "omegaconf", "msgspec", "rich", "slack_sdk", "isal")
 FLOW = """

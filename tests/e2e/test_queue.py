@@ -13,7 +13,7 @@ from builder.deploy.apply import workflow
 from builder.deploy.exit_handler import EXIT
 from tests.fixtures.team import Team
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 RUNS = tuple(f"queued-{number}" for number in range(5))
 

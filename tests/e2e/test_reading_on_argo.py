@@ -10,7 +10,7 @@ import pytest
 
 from tests.fixtures.team import Team
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 SETTINGS = """
 [queue.finetune]

@@ -18,7 +18,7 @@ import pytest
 
 from tests.fixtures.team import Images, Team
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 # The parent asks for two runs. What it leaves behind kills its step as soon as the cluster has one of them: in the middle of starting.
 ASK = """

@@ -15,7 +15,7 @@ from tests.fixtures.mlflow import Known
 from tests.fixtures.slack import CHANNEL, TOKEN, Received, Slack, slack_on
 from tests.fixtures.team import Team
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 SETTINGS = """
 [links]
