@@ -1,50 +1,87 @@
-"""A run's report as Markdown: scores with their difference to the last green run, holes, links."""
+"""A run's report as Markdown: scores with their difference to the last green run, holes, links, and what exactly ran."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from builder.model.run import RunResult, finite
 from builder.steps.request import Request
 
+_BACKTICK = "\N{MODIFIER LETTER GRAVE ACCENT}"  # looks like one, and ends no code
+_HARMLESS = re.compile(r"[\w .,:;/'\"?()-]*")
+_EMPHASIS = re.compile(r"\b_|_\b|^\s*-")
+
 
 def render(request: Request, result: RunResult) -> str:
-    return "\n".join(_lines(request, result)) + "\n"
+    return f"{summary(request, result)}\n{details(result)}"
 
 
-def _lines(request: Request, result: RunResult) -> Iterator[str]:
-    yield f"# {result.flow} at {result.commit[:12]}: {result.state}"
-    yield ""
+def summary(request: Request, result: RunResult) -> str:
+    """What one looks at first."""
+    return "\n".join(_summary(request, result)) + "\n"
+
+
+def details(result: RunResult) -> str:
+    """Where to look further, and what exactly ran."""
+    return "\n".join(_details(result)) + "\n"
+
+
+def _summary(request: Request, result: RunResult) -> Iterator[str]:
+    yield f"# {result.flow} at {result.commit[:12]}: {result.state}\n"
     if request.subject:
-        yield f"{request.subject}\n"
+        yield f"{plain(request.subject)}\n"
     yield from score_table(result)
+    if result.baseline:
+        yield f"\nChange: since {result.baseline['run']}, the last green run of the default branch."
     for action, why in result.holes.items():
-        yield f"\n**{action}** has no score: {why.splitlines()[0]}"
-    yield ""
+        yield f"\n**{plain(action)}** has no score: {plain((why.splitlines() or ['?'])[0])}"
+
+
+def _details(result: RunResult) -> Iterator[str]:
+    web = {name: url for name, url in result.links.items() if is_web(url)}
+    if web:
+        yield " · ".join(f"[{plain(name)}]({url.replace(' ', '%20').replace(')', '%29')})" for name, url in web.items()) + "\n"
     for name, value in facts(result):
         yield f"- {name}: {value}"
-    for name, url in result.links.items():
-        yield f"- [{name}]({url})"
+    for name, place in result.links.items():
+        if name not in web:
+            yield f"- {plain(name)}: `{place}`"
+
+
+def is_web(url: str) -> bool:
+    """Whether a browser can open it: a path or `s3://...` is only named."""
+    return url.startswith(("http://", "https://"))
+
+
+def plain(text: str) -> str:
+    """Any text so that it is shown as it is: as code where it has a letter that means something. Metaflow's cards know no escapes."""
+    if _HARMLESS.fullmatch(text) and not _EMPHASIS.search(text):
+        return text
+    return f"`{text.replace('`', _BACKTICK)}`"
 
 
 def score_table(result: RunResult) -> Iterator[str]:
-    """A row for the loss and each action type; the third column is the difference to the baseline."""
+    """A row for each action type and the loss; the third column, if there is a baseline, is the difference to it."""
     before = result.baseline.get("scores", {})
-    yield "| | value | change |"
-    yield "|---|---:|---:|"
-    yield f"| loss | {number(result.loss)} | {change(result.loss, result.baseline.get('loss'))} |"
-    for action, score in result.scores.items():
-        yield f"| {action} | {number(score)} | {change(score, before.get(action))} |"
+    rows = [
+        (plain(action).replace("|", "\\|"), number(score), change(score, before.get(action))) for action, score in result.scores.items()
+    ]
+    if result.loss is not None:
+        rows.append(("loss", number(result.loss), change(result.loss, result.baseline.get("loss"))))
+    columns = 3 if result.baseline else 2
+    for row in (("", "value", "change"), ("---", "---:", "---:"), *rows):
+        yield f"| {' | '.join(row[:columns])} |"
 
 
 def facts(result: RunResult) -> Iterator[tuple[str, str]]:
-    yield "run", result.run
+    yield "run", f"`{result.run}`"
     yield "image", f"`{result.reference}`"
     yield "configuration", f"`{result.config}`"
-    yield "checkpoint", f"`{result.checkpoint}`"
+    if result.checkpoint:
+        yield "checkpoint", f"`{result.checkpoint}`"
     if result.baseline:
-        commit = str(result.baseline["commit"])[:12]
-        yield "compared with", f"{result.baseline['run']} at {commit}, the last green run of the default branch"
+        yield "compared with", f"`{result.baseline['run']}` at `{str(result.baseline['commit'])[:12]}`"
 
 
 def number(value: float | None) -> str:

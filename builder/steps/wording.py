@@ -94,7 +94,7 @@ def _summary(result: RunResult) -> Iterator[str]:
         yield f"*{escaped(action)}* has no score: {escaped((why.splitlines() or ['?'])[0])}"
     for name, value in markdown.facts(result):
         if name != "run":
-            yield f"{name}: {escaped(value) if name == 'compared with' else code(value.strip('`'))}"
+            yield f"{name}: {escaped(value)}"
 
 
 def _rows(result: RunResult) -> Iterator[str]:

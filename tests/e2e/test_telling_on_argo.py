@@ -120,7 +120,7 @@ def test_every_step_is_told_in_order(telling: Team, slack: Slack, mlflow_server:
     assert report["links"]["argo"] == url
     records = telling.ledger.read(run)
     assert {records[step]["links"]["argo"] for step in ("run", "start", "exit")} == {url}
-    assert (telling.objects.get(f"runs/{run}/report.md") or b"").decode().count(url) == 1
+    assert (telling.objects.get(f"runs/{run}/report.md") or b"").decode().count(f"[argo]({url})") == 1
 
     (tracked,) = Known.all(mlflow_server, telling.namespace)
     assert report["links"]["mlflow"] == f"{mlflow_server}/#/experiments/{tracked.experiment}/runs/{tracked.number}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -90,6 +92,13 @@ def test_a_run_that_succeeds(repository: Path, slack: Slack, capsys: pytest.Capt
     assert result["links"]["logs"] == f"https://logs.example.org/{run}?commit={commit}"
     assert f"click      {result['scores']['click']:.4f}" in rest[-1].text
 
+    shown = card_of(Path(result["links"]["directory"]))
+    report = json.loads((Path(result["links"]["directory"]) / "report.json").read_text())
+    for action, score in report["scores"].items():
+        assert f"| {action} | {score:.4f} |" in shown
+    assert json.dumps(report["losses"], separators=(",", ":")) in shown.replace(" ", "")
+    assert f"[logs]({result['links']['logs']})" in shown
+
     records = Ledger(DirectoryObjects(repository / ".builder/data")).read(run)
     assert records["run"]["links"] == records["start"]["links"] == {"logs": result["links"]["logs"]}
     assert "SLACK" not in (Path(result["links"]["directory"]) / "finetune/output/environ").read_text()
@@ -107,6 +116,14 @@ def test_a_run_that_fails(repository: Path, slack: Slack, capsys: pytest.Capture
     assert "failed in step evaluate-click: exit code 3 in " in end.text.splitlines()[0]
     assert end.text.splitlines()[0].endswith(" <@U012ABC>")
     assert (step.loud, end.loud) == (True, True)
+
+
+def card_of(directory: Path) -> str:
+    """What Metaflow's card of the last step shows: its page carries that as JSON in base64."""
+    (page,) = directory.glob(".metaflow/mf.cards/**/*.html")
+    found = re.findall(r'__MF_DATA__\[[^\]]*\] ?= ?"([A-Za-z0-9+/=]+)"', page.read_text())
+    assert found, "the page has no data"
+    return json.dumps(json.loads(base64.b64decode(found[0])), ensure_ascii=False)
 
 
 OWN = """

@@ -163,7 +163,12 @@ def test_the_end_says_what_came_of_it_and_what_exactly_ran(tmp_path: Path, slack
     (text,) = slack.texts
     assert "loss       0.2500    -0.2500\nclick      0.5000    +0.1000\nscroll          -" in text
     assert "*scroll* has no score: it ended\n" in text
-    for part in ("image: `registry.test/x@sha256:00`", "configuration: `sha256:c0`", "checkpoint: `sha256:c4`", "run-0 at bbbbbbbbbbbb"):
+    for part in (
+        "image: `registry.test/x@sha256:00`",
+        "configuration: `sha256:c0`",
+        "checkpoint: `sha256:c4`",
+        "`run-0` at `bbbbbbbbbbbb`",
+    ):
         assert part in text
     assert text.endswith("`run-1` | report: `s3://bucket/runs/run-1/report.md` | <https://argo.test/x|argo>")
 
