@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,9 @@ EXIT_CODES = {
     PIPE: "the reader of the output went away",
 }
 """For people and the reference. A command whose answer is no (`verify`, `doctor`) ends with 1."""
+
+_PLAIN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT})
+"""What the system says when rights, space or a directory are missing."""
 
 
 @dataclass
@@ -64,9 +68,19 @@ def _explain(error: Exception, verbose: bool) -> int:
     if isinstance(error, click.ClickException):
         output.error(error.format_message())
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _PLAIN:
+        output.error(*_of_the_system(error))
+        return FAILED
     again = "" if verbose else "run it again with -v to see where, and report it with what that prints"
     output.error(f"internal error: {type(error).__name__}: {error}", again)
     return FAILED
+
+
+def _of_the_system(error: OSError) -> tuple[str, str]:
+    """What the system refuses is no fault of this tool."""
+    if error.errno == errno.ENOENT and not error.filename:
+        return "the working directory is gone", "go to one that is there, or name a repository with --repo DIR"
+    return f"{error.filename or 'a file'}: {error.strerror}", "look at its owner and rights, and at the disk"
 
 
 def _traceback() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
 from builder.errors import SourceError, UsageError
+
+_FEW = 4  # digits of a name that may stand for it
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -111,25 +113,32 @@ class Reader:
         return reconcile([Seen.of(name, records)], self.connect, output.warn)[0] if records else None
 
     def known_run(self, name: str) -> Seen:
-        """As `run`. Raises UsageError naming those that are called nearly so."""
+        """As `run`; the last digits of its name will do where they are those of no other. Raises UsageError naming what is near."""
         found = self.run(name) if _is_name(name) else None
-        if found is None:
-            raise UsageError(f"there is no run {name} in {self.objects.name}", self._near(name))
-        return found
+        if found is not None:
+            return found
+        runs = self._names()
+        same = [run for run in runs if len(name) >= _FEW and run.endswith(name)]
+        if len(same) == 1 and (found := self.run(same[0])) is not None:
+            return found
+        raise UsageError(f"there is no run {name} in {self.objects.name}", _near(name, runs))
 
-    def _near(self, name: str) -> str:
-        import difflib
-
+    def _names(self) -> list[str]:
         from builder.runs.history import Filter, runs_of
 
-        runs = [seen.run for seen in runs_of(self.ledger, Filter())]
-        near = [run for run in runs if name and (run.startswith(name) or run.endswith(name))] or difflib.get_close_matches(name, runs, 3)
-        return f"did you mean {' or '.join(near[:3])}?" if near else "`builder status` lists them"
+        return [seen.run for seen in runs_of(self.ledger, Filter())]
 
     def close(self) -> None:
         for name in ("git", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+
+def _near(name: str, runs: Sequence[str]) -> str:
+    import difflib
+
+    near = [run for run in runs if name and (run.startswith(name) or run.endswith(name))] or difflib.get_close_matches(name, runs, 3)
+    return f"did you mean {' or '.join(near[:3])}?" if near else "`builder status` lists them"
 
 
 def _is_name(text: str) -> bool:

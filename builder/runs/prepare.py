@@ -13,6 +13,7 @@ from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
 from builder.model.tree import Commit
 from builder.settings import DataSettings, FlowSettings, LaunchSettings, Settings
+from builder.steps import contract
 from builder.steps.order import STEPS
 from builder.steps.request import Origin, Place, Request
 
@@ -118,8 +119,18 @@ def check_flow(name: str, flow: FlowSettings, overrides: Overrides, config: str)
     if not flow.file:
         flow_file(name, flow)
         chosen_evals(name, flow, overrides.evals)
+        _check_placeholders(name, flow)
     elif config:
         raise UsageError(f"[flow.{name}] is {flow.file}, which has parameters and no configuration file", "key=value gives it parameters")
+
+
+def _check_placeholders(name: str, flow: FlowSettings) -> None:
+    """A placeholder that means nothing must not come to light after the training."""
+    known = dict.fromkeys(("config", "checkpoint", "output"), "")
+    contract.fill(flow.command, known, f"[flow.{name}] command")
+    for action, command in flow.evals.items():
+        if isinstance(command, tuple):
+            contract.fill(command, {**known, "action": action}, f"[flow.{name}.evals] {action}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -105,6 +106,11 @@ def duration(value: str) -> None:
 def maybe_duration(value: str) -> None:
     if value:
         seconds(value)
+
+
+def finite(value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError("a finite number")
 
 
 def not_negative(value: int) -> None:

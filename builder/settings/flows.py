@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from builder.settings import checks
@@ -47,7 +47,7 @@ class ErrorSettings:
         ("killed", "lost"), "after which ends it is tried again: `failed`, `timeout`, `killed`, `memory`, `lost`, `exit:N`", checks.ends
     )
     otherwise: Literal["stop", "continue"] = key("stop", "then: end the run, or go on without (an evaluation leaves a hole in the report)")
-    fallback: float | None = field(default=None, metadata={"meaning": "the score to go on with instead of a hole", "check": None})
+    fallback: float | None = key(None, "the score to go on with instead of a hole", checks.finite)
     notify: str = key("", "whom a failure's message mentions, such as `<@U012ABC>`")
 
 

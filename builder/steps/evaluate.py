@@ -31,7 +31,7 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
         return _evaluate(task, step, action, command, config, checkpoint, facts)
 
     def instead(failure: Failure) -> Evaluation:
-        return Evaluation(action, fallback, 0.0, failure.error)
+        return Evaluation(action, fallback, 0.0, failure.error.partition("; its last lines:")[0])
 
     waits = isinstance(command, ExternalSettings)
     return perform(task, step, Evaluation, work, instead, log=log_path(request, step), waits=waits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ def find_score(ended: Ended, setting: ScoreSettings | None, workdir: Path, where
 
     What the command itself reported counts before where the settings say it is: settings of today hold for commits that knew no metrics.
     """
+    found = _find(ended, setting, workdir, where)
+    if not math.isfinite(found):
+        raise LaunchError(f"{where}: the score is {found}", "a score is a finite number: look for a division by zero in the evaluation")
+    return found
+
+
+def _find(ended: Ended, setting: ScoreSettings | None, workdir: Path, where: str) -> float:
     reported = [metric.value for metric in ended.metrics if metric.name == contract.SCORE]
     if reported:
         return reported[-1]

@@ -266,3 +266,16 @@ def test_completion_outside_of_a_repository_offers_what_it_can(tmp_path: Path, m
     Path("builder.toml").write_text("broken")
     offered = [item.value for item in frame.root.shell_complete(click.Context(frame.root), "finetune@")]
     assert offered == ["finetune@green", "finetune@live", "finetune@last", "finetune@HEAD"]
+
+
+def test_what_the_system_refuses_is_no_internal_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert frame.run(["image"]) == 1
+    said = capsys.readouterr().err
+    assert "error: the working directory is gone" in said
+    assert "internal" not in said

@@ -19,7 +19,7 @@ from builder.model.tree import Commit
 from builder.runs.interpreter import choose_interpreter
 from builder.runs.local import metaflow_environment
 from builder.runs.places import Directories, in_the_image, on_this_machine
-from builder.runs.prepare import Overrides, Wanted, check_places, choose_flow, chosen_evals, flow_file, make_request, placed
+from builder.runs.prepare import Overrides, Wanted, check_flow, check_places, choose_flow, chosen_evals, flow_file, make_request, placed
 from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings
 from builder.steps.request import Request, identity
 from tests.fixtures.requests import request_in
@@ -163,3 +163,13 @@ def test_a_ledger_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     (tmp_path / "other/ledger/run-2/run.json").write_text("{")
     with pytest.raises(LedgerError, match=r"run\.json cannot be read"):
         Ledger(DirectoryObjects(tmp_path / "other")).read("run-2")
+
+
+def test_placeholders_are_checked_before_anything_runs() -> None:
+    for flow, message in (
+        (replace(FLOW, command=("python", "{confg}")), r"\[flow.x\] command: nothing is known as {confg}"),
+        (replace(FLOW, command=("python", "{action}")), r"\[flow.x\] command: nothing is known as {action}"),
+        (replace(FLOW, evals={"click": ("e", "{action}", "{checkpont}")}), r"\[flow.x.evals\] click: nothing is known as {checkpont}"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            check_flow("x", replace(flow, use="finetune"), Overrides(), "")

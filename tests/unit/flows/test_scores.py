@@ -100,3 +100,11 @@ def test_types_of_the_configuration() -> None:
     ):
         with pytest.raises(SettingsError, match=message):
             check_types(values, schema, "c.yaml")
+
+
+def test_a_score_is_a_finite_number(tmp_path: Path) -> None:
+    for text in ("acc=nan", "acc=1e999"):
+        with pytest.raises(LaunchError, match="the score is"):
+            find_score(ended(tmp_path, text), ScoreSettings(log="acc=(.*)"), tmp_path, "it")
+    with pytest.raises(LaunchError, match="the score is nan"):
+        find_score(ended(tmp_path, "", Metric(1, "score", float("nan"))), None, tmp_path, "it")
