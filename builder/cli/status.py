@@ -91,7 +91,7 @@ def show(runs: Sequence[Seen], form: str) -> None:
     elif runs:
         _table(runs)
     else:
-        output.note("no run yet that is meant here; `builder run FLOW` starts one")
+        output.note("no such run yet; `builder run FLOW` starts one")
 
 
 def _table(runs: Sequence[Seen]) -> None:
