@@ -146,7 +146,7 @@ def environment(execution: Execution, environ: Mapping[str, str]) -> dict[str, s
     """What stands above the image's own variables: the flow's path, a home that is the run's, and what of this shell goes along."""
     request = execution.request
     person = environ.get("USER") or "builder"  # its number has no name in the image
-    own = {"HOME": _home(request), "USER": person, "LOGNAME": person, **metaflow_settings(execution.metaflow)}
+    own = {"HOME": _home(request), "USER": person, "LOGNAME": person, **metaflow_settings(request, execution.metaflow)}
     return {**_path(request), **_given(execution, environ), **own}
 
 

@@ -26,30 +26,40 @@ def run_here(request: Request, flow: Path, state: Path, environ: Mapping[str, st
     output = Path(request.place.output)
     output.mkdir(parents=True, exist_ok=True)
     log = output / FLOW_LOG
-    environment = metaflow_environment(state, environ)
+    environment = metaflow_environment(request, state, environ)
     return supervise(Watched(request, log, tell), lambda: Processes(flow_command(request, flow), output, log, environment))
 
 
 def flow_command(request: Request, flow: Path | str, python: str = sys.executable) -> list[str]:
     """The command line of Metaflow's local runner."""
-    argv = [python, str(flow), "--quiet", "--no-pylint", "--metadata=local", "--datastore=local", "--environment=local", "run"]
+    argv = [python, str(flow), *metaflow_options(request), "run"]
     argv += ["--tag", f"run:{request.run}", "--tag", f"commit:{request.commit}"]
     return [*argv, "--max-workers", "4", "--request", request.pack()]
 
 
-def metaflow_environment(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def metaflow_options(request: Request) -> list[str]:
+    return ["--quiet", "--no-pylint", f"--metadata={_metadata(request)}", "--datastore=local", "--environment=local"]
+
+
+def _metadata(request: Request) -> str:
+    return "service" if request.metaflow.service else "local"
+
+
+def metaflow_environment(request: Request, state: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables less every setting of Metaflow and Python, plus ours: nobody's ~/.metaflowconfig takes part."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_OURS)}
-    return {**kept, **metaflow_settings(state)}
+    return {**kept, **metaflow_settings(request, state)}
 
 
-def metaflow_settings(state: Path) -> dict[str, str]:
-    """What Metaflow's local runner needs to know, to keep everything of its own below `state`."""
+def metaflow_settings(request: Request, state: Path) -> dict[str, str]:
+    """What Metaflow's local runner needs to know, to keep everything of its own below `state`; a service, if one is set, hears of it."""
+    service = {"METAFLOW_SERVICE_URL": request.metaflow.service} if request.metaflow.service else {}
     return {
+        **service,
         "METAFLOW_HOME": str(state / "home"),
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(state),
         "METAFLOW_DEFAULT_DATASTORE": "local",
-        "METAFLOW_DEFAULT_METADATA": "local",
+        "METAFLOW_DEFAULT_METADATA": _metadata(request),
         "METAFLOW_DEFAULT_ENVIRONMENT": "local",
         "METAFLOW_USER": "builder",
     }

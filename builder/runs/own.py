@@ -13,7 +13,7 @@ from builder.launch.behind import path_of, with_tool_behind
 from builder.launch.here import environment
 from builder.launch.interface import Job
 from builder.model.run import RunResult
-from builder.runs.local import FLOW_LOG, Processes, metaflow_settings
+from builder.runs.local import FLOW_LOG, Processes, metaflow_options, metaflow_settings
 from builder.runs.supervise import Tell, Watched, supervise
 from builder.steps import contract, own
 from builder.steps.request import Request
@@ -29,14 +29,14 @@ def run_own_here(request: Request, tool: Sequence[str], state: Path, environ: Ma
     output.mkdir(parents=True, exist_ok=True)
     log = output / FLOW_LOG
     argv = own_command(request, request.place.python, output / RUN_ID)
-    variables = {**own_environment(request, tool, environ), **metaflow_settings(state)}
+    variables = {**own_environment(request, tool, environ), **metaflow_settings(request, state)}
     watched = Watched(request, log, tell, Copy(request, state / STORE, output / RUN_ID))
     return supervise(watched, lambda: Processes(argv, Path(request.place.workdir), log, variables))
 
 
 def own_command(request: Request, python: str, run_id: Path) -> list[str]:
     """The command line of Metaflow's local runner, in the commit's tree. Where the run retries another, Metaflow goes on with that."""
-    argv = [python, request.settings.file, "--quiet", "--no-pylint", "--metadata=local", "--datastore=local", "--environment=local"]
+    argv = [python, request.settings.file, *metaflow_options(request)]
     tags = ["--tag", f"run:{request.run}", "--tag", f"commit:{request.commit}", "--run-id-file", str(run_id)]
     origin = request.origin
     if not origin.retried:

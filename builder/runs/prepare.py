@@ -168,6 +168,7 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         launch=settings.launch,
         notify=settings.notify,
         tracker=settings.tracker,
+        metaflow=settings.metaflow,
         links=settings.links,
         flows=tuple(sorted(settings.flow)),
         then={name: other.only_if for name, other in sorted(settings.flow.items()) if other.after == wanted.flow},

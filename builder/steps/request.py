@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from builder.errors import SettingsError
 from builder.model.oci import canonical_json, sha256
-from builder.settings import DataSettings, FlowSettings, LaunchSettings, NotifySettings, TrackerSettings
+from builder.settings import DataSettings, FlowSettings, LaunchSettings, MetaflowSettings, NotifySettings, TrackerSettings
 
 SAME = "same"
 """The revision of a run that is started at the very commit of the run which asks for it."""
@@ -78,6 +78,7 @@ class Request:
     launch: Mapping[str, LaunchSettings] = field(default_factory=dict)
     notify: NotifySettings = field(default_factory=NotifySettings)
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)
     links: Mapping[str, str] = field(default_factory=dict)
     flows: tuple[str, ...] = ()
     then: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from builder.errors import DeployError
 from builder.launch.behind import tool_path
 from builder.settings import ImageSettings, PodSettings
 from builder.source.repository import Git
+from tests.fixtures.metaflow_service import metaflow_service
 from tests.fixtures.repositories import Repository
 from tests.fixtures.servers import S3Server
 
@@ -96,6 +98,25 @@ def test_the_package_of_a_built_in_flow_is_its_file(objects: Objects, target: Ta
     marker = tmp_path / "b" / next((tmp_path / "b").iterdir()).name
     marker.write_text(json.dumps({**first, "kept": True}))
     assert "kept" in compile_flow(source, target, objects, tmp_path / "b", os.environ)
+
+
+def test_steps_tell_the_service_that_the_settings_name_and_no_other(objects: Objects, target: Target, tmp_path: Path) -> None:
+    source = Source(data_path("workflows/finetune.py"), tool_path(), "[flow.finetune]")
+    theirs = {**os.environ, "METAFLOW_SERVICE_URL": "http://theirs.test", "METAFLOW_DEFAULT_METADATA": "service"}
+
+    def compiled(target: Target) -> tuple[dict[str, Any], str]:
+        found = compile_flow(source, target, objects, tmp_path / "cache", theirs)
+        container = first_container(found)
+        assert "theirs.test" not in json.dumps(found)
+        return {variable["name"]: variable.get("value") for variable in container["env"]}, container["command"][2]
+
+    variables, command = compiled(target)
+    assert "METAFLOW_SERVICE_URL" not in variables
+    assert "--metadata=local" in command
+    with metaflow_service() as service:
+        variables, command = compiled(replace(target, service=service.url))
+        assert (variables["METAFLOW_SERVICE_URL"], variables["METAFLOW_DEFAULT_METADATA"]) == (service.url, "service")
+    assert "--metadata=service" in command
 
 
 def test_a_teams_own_flow_is_compiled_on_the_teams_path(objects: Objects, target: Target, tmp_path: Path) -> None:

@@ -141,11 +141,17 @@ def test_the_interpreter_is_the_settings_then_the_active_environments_then_the_t
 
 
 def test_nobodys_metaflow_or_python_settings_reach_the_flow(tmp_path: Path) -> None:
-    environ = {"METAFLOW_PROFILE": "prod", "METAFLOW_DEFAULT_DATASTORE": "s3", "PYTHONPATH": "/team", "HOME": "/home/ada"}
-    found = metaflow_environment(tmp_path, environ)
+    environ = {
+        "METAFLOW_PROFILE": "prod",
+        "METAFLOW_SERVICE_URL": "https://metaflow.test",
+        "METAFLOW_DEFAULT_DATASTORE": "s3",
+        "PYTHONPATH": "/team",
+        "HOME": "/home/ada",
+    }
+    found = metaflow_environment(request_in(tmp_path), tmp_path, environ)
     assert found["METAFLOW_DEFAULT_DATASTORE"] == "local"
     assert found["METAFLOW_HOME"] == str(tmp_path / "home")
-    assert {"METAFLOW_PROFILE", "PYTHONPATH"}.isdisjoint(found)
+    assert {"METAFLOW_PROFILE", "METAFLOW_SERVICE_URL", "PYTHONPATH"}.isdisjoint(found)
     assert found["HOME"] == "/home/ada"
 
 
