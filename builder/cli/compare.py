@@ -42,8 +42,9 @@ def command(words: tuple[str, ...], flow: str, starts: bool, on: str | None, rep
 
     with making(repo) as maker:
         reader = Reader.beside(maker)
-        meant = [_meant(reader, word, flow) for word in words]
-        whose = flow or next((found.flow for found in meant if found.flow), "") or _flow(reader, meant)
+        named = _named_flow(reader, words, flow)
+        meant = [_meant(reader, word, named) for word in words]
+        whose = named or _flow(reader, meant)
         sides = [_side(reader, word, found, whose) for word, found in zip(words, meant, strict=True)]
         if starts and any(not side.runs for side in sides):
             from builder.cli.comparing import run_missing
@@ -51,6 +52,15 @@ def command(words: tuple[str, ...], flow: str, starts: bool, on: str | None, rep
             run_missing(maker, whose, [side.commit for side in sides if not side.runs], on or "")
             sides = [_side(reader, word, found, whose) for word, found in zip(words, meant, strict=True)]
         show_comparison(compare_sides(reader, whose, sides), form)
+
+
+def _named_flow(reader: Reader, words: tuple[str, ...], flow: str) -> str:
+    """What the command line says, in one way or another; empty when it does not."""
+    flows = dict.fromkeys(word.partition("@")[0] for word in words if "@" in word and word.partition("@")[0] in reader.settings.flow)
+    named = [flow] if flow else list(flows)
+    if len({*named, *flows}) > 1:
+        raise UsageError(f"{' and '.join({**dict.fromkeys(named), **flows})} are different flows", "runs of one flow are compared")
+    return named[0] if named else ""
 
 
 def _meant(reader: Reader, word: str, flow: str) -> Meant:

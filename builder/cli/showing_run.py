@@ -114,7 +114,7 @@ def _family(seen: Seen) -> Iterator[str]:
 def _scores(story: Story) -> None:
     before = story.baseline.get("scores", {})
     result = story.seen.result
-    rows = [("loss", number(result.loss), difference(result.loss, story.baseline.get("loss")))]
+    rows = [("loss", number(result.loss), difference(result.loss, story.baseline.get("loss")))] if result.loss is not None else []
     rows += [(action, number(score), difference(score, before.get(action))) for action, score in result.scores.items()]
     headers = ("METRIC", "VALUE", "CHANGE") if story.baseline else ("METRIC", "VALUE")
     output.table(headers, [row[: len(headers)] for row in rows], right=headers[1:])

@@ -88,10 +88,10 @@ def _identity(seen: Seen) -> str:
 
 
 def compare_scores(sides: Sequence[Side]) -> tuple[Row, ...]:
-    """The loss first, then the action types in the order of their names."""
+    """The loss first, if any side has one, then the action types in the order of their names."""
     found = [metrics_of(side.runs) for side in sides]
-    names = sorted({name for metrics in found for name in metrics if name != LOSS})
-    return tuple(_row(name, [summary_of(metrics.get(name, ())) for metrics in found]) for name in (LOSS, *names))
+    names = sorted({name for metrics in found for name in metrics}, key=lambda name: (name != LOSS, name))
+    return tuple(_row(name, [summary_of(metrics.get(name, ())) for metrics in found]) for name in names)
 
 
 def metrics_of(runs: Iterable[Seen]) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -52,9 +53,24 @@ def test_what_does_not_go_together(team: Path, capsys: pytest.CaptureFixture[str
         ("show mine --repro", "--repro repeats a run, and mine is a flow"),
         ("compare one", "two revisions or runs at least are compared"),
         ("compare one mine", "mine is a flow"),
+        ("compare mine@main one --flow other", "other and mine are different flows"),
     ):
         assert text in said(capsys, line, 2)[1], line
     assert "one kept no request" in said(capsys, "show one --repro", 1)[1]
+
+
+def test_words_are_those_of_the_flow_that_is_named(team: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.cli.starting.who", lambda: "ada")
+    sha = subprocess.run(["git", "rev-parse", "main"], capture_output=True, text=True, check=True).stdout.strip()
+    write_run(root(team), "of-mine", commit=sha, flow="mine", scores={"a": 0.5})
+    write_run(root(team), "of-another", commit="b" * 40, at=10)
+    out, err = said(capsys, "compare mine@main last")
+    assert err.startswith(f"last of mine is {sha[:12]}: of-mine, ")
+    assert [line.split() for line in out.splitlines()[:3]] == [
+        ["METRIC", "mine@main", sha[:7], "last", sha[:7], "CHANGE"],
+        ["loss", "0.2500", "0.2500", "+0.0000"],
+        ["a", "0.5000", "0.5000", "+0.0000"],
+    ]
 
 
 def test_watching_prints_again_when_something_changes(
