@@ -40,7 +40,7 @@ def exit_template(release: Release) -> dict[str, Any]:
 
 def _commands(release: Release) -> str:
     """A handler that fails would make a good run a failed one."""
-    chained = "; python -m builder.runs.chained" if release.request.then else ""
+    chained = "; python -m builder.runs.chained" if release.request.then or release.request.settings.file else ""
     return f"python -m builder.deploy.ended{chained} || true"
 
 

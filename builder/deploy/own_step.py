@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from builder.deploy import pods
 from builder.deploy.isolate import TOOL_PATH, isolated
 from builder.errors import DeployError
+from builder.steps import contract
 from builder.steps.request import Request
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ def refuse_gang(template: Mapping[str, Any]) -> None:
     """Raises DeployError for a step whose pods are another object of the cluster, which nobody here isolates or pins."""
     if "resource" in template:
         raise DeployError(f"step {template['name']} is @parallel, which needs JobSets", "one pod a step, or foreach, is possible for now")
+
+
+_END = "exit $c"
+"""How Metaflow ends the shell of a step (plugins/argo/argo_workflows.py): `c` is the step's exit code."""
 
 
 def own_step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
@@ -34,16 +40,21 @@ def own_step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
 
 
 def _noting(container: Mapping[str, Any], step: str, told: Mapping[str, str], request: Request) -> dict[str, Any]:
-    """The container's shell first starts the tool, on the tool's path. Whatever becomes of that, the step goes on, without the secrets
-    that are for messages only.
+    """The container's shell first starts the tool, on the tool's path: whatever becomes of that, the step goes on, without the secrets
+    that are for messages only. When the step has ended well the tool starts what it asked for: what cannot be started fails the step.
     """
     shell, option, text = container["command"]
-    if (shell, option) != ("bash", "-c"):
-        raise DeployError(f"step {step} does not start a shell", "another version of Metaflow compiled it: use the tool's own")
+    if (shell, option) != ("bash", "-c") or not text.endswith(f"; {_END}"):
+        raise DeployError(
+            f"step {step} does not start a shell that ends with `{_END}`", "another version of Metaflow compiled it: use the tool's own"
+        )
     path = f"PYTHONPATH={TOOL_PATH} PYTHONNOUSERSITE=1"
     secret = f"unset {request.notify.webhook_env} {request.notify.token_env}; " if request.notify.secret else ""
     begin = f"{path} python -m builder.steps.begin {step} || true; {secret}"
     endpoint = request.data.endpoint
     given = {**told, **({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})}
     env = [*(container.get("env") or []), *({"name": name, "value": value} for name, value in given.items())]
-    return {**container, "command": [shell, option, begin + text], "env": env}
+    env.append({"name": contract.OUTBOX, "value": f"{PurePosixPath(request.place.output).parent}/outbox.jsonl"})
+    last = f"cd / && {path} python -m builder.runs.own_outbox {step} $METAFLOW_TASK_ID"
+    asked = f'[ $c = 0 ] && [ -s "${contract.OUTBOX}" ] && {{ {last} || c=1; }}; {_END}'
+    return {**container, "command": [shell, option, begin + text.removesuffix(_END) + asked], "env": env}

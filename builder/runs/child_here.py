@@ -19,9 +19,10 @@ from builder.errors import BuilderError
 from builder.model.run import RunResult
 from builder.runs.alive import mark
 from builder.runs.children import announce, following, link, refuse
+from builder.runs.own import own_outbox
 from builder.runs.places import Directories
 from builder.runs.supervise import Tell
-from builder.steps.outbox import check_depth, is_same
+from builder.steps.outbox import check_depth, is_same, read_asks
 from builder.steps.request import Request, Start
 from builder.steps.root import ledger_of
 
@@ -55,11 +56,26 @@ class Children:
         return both
 
     def follow(self, result: RunResult) -> None:
-        """Starts the flows that come after one which ended so."""
-        starts = tuple(following(self._request, result.state))
-        for start in starts:
-            self.begin(start)
-        link(self._ledger, self._request.run, RUN, starts)
+        """Starts the flows that come after one which ended so, and what a team's own flow asked for.
+
+        Raises LaunchError when that cannot be read: then it starts nothing of it.
+        """
+        starts = list(following(self._request, result.state))
+        try:
+            if self._request.settings.file and result.state == "succeeded":
+                starts += self._asked_by_own()
+        finally:
+            for start in starts:
+                self.begin(start)
+            link(self._ledger, self._request.run, RUN, [start.run for start in starts])
+
+    def _asked_by_own(self) -> tuple[Start, ...]:
+        run = self._request.run
+        try:
+            return read_asks(self._request, own_outbox(self._request), run, (run, "flow"))
+        except BuilderError as error:
+            self._ledger.write(run, RUN, {**self._ledger.read(run)[RUN], "warning": error.message})
+            raise
 
     def begin(self, start: Start) -> None:
         """Nothing when it was started before. One that cannot start is a run that failed: the ledger says why."""

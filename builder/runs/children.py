@@ -43,10 +43,10 @@ def following(request: Request, state: str) -> Iterator[Start]:
             yield Start(name, flow, child_origin(request), where=f"[flow.{flow}] after = {request.flow!r}")
 
 
-def link(ledger: Ledger, run: str, step: str, starts: Sequence[Start]) -> None:
+def link(ledger: Ledger, run: str, step: str, children: Sequence[str]) -> None:
     """Adds to a record, of which this process is the writer, which runs came of it."""
-    if starts:
-        ledger.write(run, step, {**ledger.read(run).get(step, {}), "children": [start.run for start in starts]})
+    if children:
+        ledger.write(run, step, {**ledger.read(run).get(step, {}), "children": list(children)})
 
 
 def _about(start: Start) -> dict[str, Any]:

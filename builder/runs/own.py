@@ -57,10 +57,16 @@ def own_environment(request: Request, tool: Sequence[str], inherited: Mapping[st
     """What the flow finds: what any command of the commit finds, and this tool behind everything else."""
     place = request.place
     named = {contract.COMMIT: request.commit, contract.RUN: request.run, contract.WORKDIR: place.workdir}
+    named[contract.OUTBOX] = str(own_outbox(request))
     secret = (request.notify.webhook_env, request.notify.token_env)
     job = Job("flow", (), Path(place.workdir), Path(), place.pythonpath, place.python, place.env, named, secret)
     found = environment(job, inherited)
     return {**found, **with_tool_behind(path_of(found), tool)}
+
+
+def own_outbox(request: Request) -> Path:
+    """One for the whole flow, on this machine: nobody sees its steps end."""
+    return Path(request.place.output) / "outbox.jsonl"
 
 
 class Copy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from builder.model.oci import canonical_json, sha256
 from builder.steps.command import outbox_path
 from builder.steps.config import load, read_file, read_word
 from builder.steps.perform import Facts
-from builder.steps.request import SAME, Origin, Request, Start, Task
+from builder.steps.request import SAME, Origin, Request, Start, Starter, Task
 
 DEEPEST = 5
 """How many runs may have started each other before one: what starts itself again and again ends here."""
@@ -41,23 +42,35 @@ def start_asked(task: Task, step: str, facts: Facts) -> None:
     if task.starter is None:
         facts["asked"] = [_plain(start) for start in starts]
     else:
-        for begin in [_prepared(task, start) for start in starts]:
-            begin()
+        begin_all(task.request, task.starter, starts)
     facts["children"] = [start.run for start in starts]
+
+
+def begin_all(request: Request, starter: Starter, starts: Sequence[Start]) -> None:
+    """Starts them all, or none: each must be known to be possible first. Raises LaunchError."""
+    for begin in [_prepared(request, starter, start) for start in starts]:
+        begin()
 
 
 def read_outbox(request: Request, step: str) -> tuple[Start, ...]:
     """What the command asked for, in order; nothing when it wrote no file. Raises LaunchError naming the line that is wrong."""
+    return read_asks(request, outbox_path(request, step), f"{request.run}: step {step}", (request.run, step))
+
+
+def read_asks(request: Request, path: Path, whose: str, asking: tuple[str, ...]) -> tuple[Start, ...]:
+    """As `read_outbox`. `whose` is what asks, for people; a run's name is made from `asking` and the line."""
     try:
-        lines = outbox_path(request, step).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return ()
     except UnicodeDecodeError as error:
-        raise LaunchError(f"{request.run}: step {step}: its outbox is not UTF-8", FORM) from error
+        raise LaunchError(f"{whose}: its outbox is not UTF-8", FORM) from error
     asked = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if len(asked) > MOST:
-        raise LaunchError(f"{request.run}: step {step} asks for {len(asked)} runs: a step may start {MOST}", "start fewer, or in two steps")
-    return tuple(_checked(request, _start(request, step, number, line)) for number, line in asked)
+        raise LaunchError(f"{whose} asks for {len(asked)} runs: {MOST} may be started at once", "start fewer, or in two steps")
+    return tuple(
+        _checked(request, _start(request, f"{whose}: line {number} of its outbox", (*asking, number), line)) for number, line in asked
+    )
 
 
 def child_origin(request: Request) -> Origin:
@@ -83,8 +96,7 @@ def is_same(start: Start, commit: str) -> bool:
     return start.rev == SAME or (bool(_SHA.match(start.rev)) and commit.startswith(start.rev))
 
 
-def _start(request: Request, step: str, number: int, line: str) -> Start:
-    where = f"{request.run}: step {step}: line {number} of its outbox"
+def _start(request: Request, where: str, asking: tuple[object, ...], line: str) -> Start:
     try:
         raw = json.loads(line)
     except ValueError as error:
@@ -94,7 +106,7 @@ def _start(request: Request, step: str, number: int, line: str) -> Start:
     check_line(raw, where)
     flow = raw["start"]
     return Start(
-        run=child_name(flow, request.run, step, number),
+        run=child_name(flow, *asking),
         flow=flow,
         origin=child_origin(request),
         rev=raw.get("rev", SAME),
@@ -128,7 +140,7 @@ def _checked(request: Request, start: Start) -> Start:
         near = difflib.get_close_matches(start.flow, request.flows, 1)
         hint = f"did you mean {near[0]}?" if near else f"flows here: {', '.join(request.flows)}"
         raise LaunchError(f"{start.where}: there is no [flow.{start.flow}] at commit {request.commit[:12]}", hint)
-    if start.flow == request.flow:
+    if start.flow == request.flow and not request.settings.file:
         _check_words(request, start)
     return start
 
@@ -146,10 +158,9 @@ def _check_words(request: Request, start: Start) -> None:
         raise LaunchError(f"{start.where}: {error.message}", error.hint) from error
 
 
-def _prepared(task: Task, start: Start) -> Any:
-    assert task.starter is not None
+def _prepared(request: Request, starter: Starter, start: Start) -> Callable[[], object]:
     try:
-        return task.starter.prepare(task.request, start)
+        return starter.prepare(request, start)
     except BuilderError as error:
         raise LaunchError(f"{start.where}: {error.message}", error.hint) from error
 

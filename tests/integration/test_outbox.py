@@ -184,3 +184,52 @@ def test_nothing_is_started_twice(team: Repository, capsys: pytest.CaptureFixtur
     time.sleep(1)
     assert ledger(team).read(child) == before
     assert len(list(ledger(team).runs())) == 2
+
+
+OWN = """
+import os
+from metaflow import FlowSpec, Parameter, step
+from builder import start_run
+
+class Own(FlowSpec):
+    wrong = Parameter("wrong", default="")
+
+    @step
+    def start(self):
+        start_run("finetune", lr=0.7, evals=["click"])
+        if self.wrong:
+            with open(os.environ["BUILDER_OUTBOX"], "a") as lines:
+                print(self.wrong, file=lines)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Own()
+"""
+OWN_SETTINGS = """
+[flow.own]
+file = "own.py"
+"""
+
+
+def test_a_teams_own_flow_starts_runs(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    head = commit(team, "Add a flow", {"own.py": OWN, "builder.toml": SETTINGS + OWN_SETTINGS})
+    parent = run_json(capsys, "own@HEAD")
+    assert parent["state"] == "succeeded"
+    (child,) = ledger(team).read(parent["run"])["run"]["children"]
+    records = ended(team, child)
+    assert (records["run"]["state"], records["run"]["commit"], records["run"]["scores"]) == ("succeeded", head, {"click": 0.7})
+    assert records["run"]["origin"]["parent"] == parent["run"]
+
+
+def test_what_an_own_flow_cannot_mean_starts_nothing(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(team, "Add a flow", {"own.py": OWN, "builder.toml": SETTINGS + OWN_SETTINGS})
+    assert builder(["run", "own@HEAD", "wrong={}"]) == 1
+    said = capsys.readouterr().err
+    assert "line 2 of its outbox names no flow to start" in said
+    (entry,) = ledger(team).runs()
+    assert (entry.records["run"]["state"], "children" in entry.records["run"]) == ("succeeded", False)
+    assert "line 2 of its outbox" in entry.records["run"]["warning"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,8 @@ def test_each_pod_first_notes_that_its_step_begins(tmp_path: Path) -> None:
     assert (shell, option) == ("bash", "-c")
     first, _, rest = text.partition("; ")
     assert first == "PYTHONPATH=/opt/builder PYTHONNOUSERSITE=1 python -m builder.steps.begin work_it || true"
-    assert rest == part(own_compiled_filled(made), "work-it")["container"]["command"][2]
+    theirs = part(own_compiled_filled(made), "work-it")["container"]["command"][2]
+    assert rest.startswith(theirs.removesuffix("exit $c"))
     found = variables(part(made, "work-it"))
     assert found["BUILDER_REQUEST"] == "{{workflow.parameters.builder-request}}"
     assert (found["BUILDER_RUN"], found["BUILDER_FLOW_CLASS"]) == ("{{workflow.name}}", "Own")
@@ -90,6 +93,29 @@ def own_compiled_filled(made: dict[str, Any]) -> dict[str, Any]:
         text.replace(IMAGE, made["metadata"]["annotations"]["builder/reference"]).replace(NAME, made["metadata"]["name"])
     )
     return filled
+
+
+@pytest.mark.parametrize(
+    ("asked", "step", "starter", "code", "called"),
+    [("", 0, 0, 0, False), ("{}", 0, 0, 0, True), ("{}", 0, 1, 1, True), ("{}", 3, 0, 3, False), ("", 3, 0, 3, False)],
+)
+def test_each_pod_last_starts_what_its_step_asked_for(tmp_path: Path, asked: str, step: int, starter: int, code: int, called: bool) -> None:
+    """By a real shell: `python` is a script that notes how it was called."""
+    container = part(own_template(tmp_path), "work-it")["container"]
+    assert variables(part(own_template(tmp_path), "work-it"))["BUILDER_OUTBOX"] == "/builder-work/outbox.jsonl"
+    text = container["command"][2]
+    (tmp_path / "outbox.jsonl").write_text(asked)
+    (tmp_path / "bin").mkdir()
+    called_so = f'echo "$PWD $PYTHONPATH $*" >>{tmp_path}/calls'
+    ends = f'case "$*" in *outbox*) exit {starter};; *finetune.py*) exit {step};; esac'
+    script = f"#!/bin/sh\n{called_so}\n{ends}\n"
+    (tmp_path / "bin/python").write_text(script)
+    (tmp_path / "bin/python").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "BUILDER_OUTBOX": f"{tmp_path}/outbox.jsonl", "METAFLOW_TASK_ID": "t-12"}
+    done = subprocess.run(["bash", "-c", text], env=environ, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert ("/ /opt/builder -m builder.runs.own_outbox work_it t-12" in calls) is called
 
 
 def test_what_a_step_that_starts_no_shell_is_not_noted(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_what_a_command_says_is_for_nobody_but_the_command(tmp_path: Path) -> No
     own = {"{{workflow.name}}", "{{workflow.parameters.request}}", "{{workflow.status}}", "{{workflow.failures}}"}
     own |= {"{{workflow.creationTimestamp}}"}
     for text in strings(made["spec"]):
-        if "{{" in text and not text.startswith("python finetune.py"):
+        if "{{" in text and not text.startswith("(python finetune.py"):
             assert text in own
 
 
