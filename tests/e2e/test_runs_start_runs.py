@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.team import Images, Team
+from builder.steps.outbox import DEEPEST
+from builder.steps.request import Origin, Start
+from tests.fixtures.team import Images, Team, kubeconfig
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -168,3 +170,62 @@ def test_a_flow_that_comes_after_another(team: Team) -> None:
     log = team.objects.get(f"runs/{child}/finetune/log") or b""
     assert log.decode().strip() == parent
     assert team.ledger.read(child)["exit"].get("children") is None
+
+
+OWN = """
+from metaflow import FlowSpec, Parameter, step
+from builder import start_run
+
+class Own(FlowSpec):
+    last = Parameter("last", default=False)
+
+    @step
+    def start(self):
+        if not self.last:
+            start_run("own", last=True)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.scores = {"last": float(self.last)}
+
+if __name__ == "__main__":
+    Own()
+"""
+
+
+def test_a_teams_own_flow(team: Team) -> None:
+    team.settings('\n[flow.own]\nfile = "own.py"\n')
+    team.commit("Add a flow of our own", {"own.py": OWN})
+    parent = team.json("run", "own@HEAD", "--on", "argo", "--detach")["run"]
+    assert team.wait(parent) == "Succeeded"
+    (child,) = team.ledger.read(parent)["exit"]["children"]
+    records = ended(team, child)
+    assert records["exit"]["state"] == "succeeded"
+    assert records["end"]["result"]["scores"] == {"last": 1.0}
+    assert (records["run"]["origin"]["parent"], records["run"]["overrides"]) == (parent, ["last=true"])
+
+
+def test_runs_that_start_each_other_come_to_an_end(team: Team) -> None:
+    text = (team.repository / "builder.toml").read_text()
+    ask = 'echo x >$BUILDER_CHECKPOINT/x\necho \'{"start": "finetune"}\' >$BUILDER_OUTBOX\n'
+    files = {"ask.sh": ask, "builder.toml": text.replace(COMMAND, 'command = ["sh", "ask.sh"]')}
+    team.commit("Start again and again", files)
+    start = Start("finetune-from-0000000000", "finetune", Origin(who="ada", parent="another", depth=DEEPEST))
+    team.ok("run", "finetune@HEAD", "--on", "argo", "--detach", "--child", start.pack())
+    assert team.wait(start.run) == "Failed"
+    record = team.ledger.read(start.run)["exit"]
+    assert f"{start.run} is the last of {DEEPEST} runs that started each other: it may start no other" in record["error"]
+    assert workflows(team) == {start.run}
+
+
+def test_who_may_make_templates(team: Team, tmp_path: Path) -> None:
+    """On the real cluster, with the token of each account."""
+    manifest = {"apiVersion": "argoproj.io/v1alpha1", "kind": "WorkflowTemplate", "metadata": {"name": "mine"}, "spec": {"templates": []}}
+    done = {}
+    for account in ("builder-run", "builder-start"):
+        config = str(kubeconfig(team, tmp_path / account, account))
+        done[account] = team.cluster.run("--kubeconfig", config, "create", "--filename=-", stdin=json.dumps(manifest))
+    assert done["builder-run"].returncode != 0
+    assert 'cannot create resource "workflowtemplates"' in done["builder-run"].stderr
+    assert done["builder-start"].returncode == 0, done["builder-start"].stderr
