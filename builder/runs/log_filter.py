@@ -37,19 +37,25 @@ class BetweenMarkers:
     """Of the pod of a built-in flow's step: what the team's commands wrote, one try after the other."""
 
     def __init__(self) -> None:
-        self._inside: bool | None = None
+        self._inside = False
+        self._sure = False
 
     def __call__(self, line: bytes) -> bytes:
-        if self._inside is None:
-            self._inside = not line.startswith(_FIRST)
         text = line.rstrip(b"\n")
         if text == BEGINS.encode():
-            self._inside = True
+            self._inside = self._sure = True
             return b""
         if text.endswith(ENDS.encode()):
-            inside, self._inside = self._inside, False
+            inside, self._inside, self._sure = self._inside or not self._sure, False, True
             return text.removesuffix(ENDS.encode()) if inside else b""
-        return line if self._inside and not re.match(_UPLOAD, line) else b""
+        return line if self._is_ours(line) else b""
+
+    def _is_ours(self, line: bytes) -> bool:
+        """A log that does not begin as Metaflow's do has lost its beginning, and goes on in the middle of a command."""
+        if self._sure:
+            return self._inside and not re.match(_UPLOAD, line)
+        self._sure = line.startswith(_FIRST)
+        return not _CHATTER.match(line)
 
 
 def without_chatter(line: bytes) -> bytes:

@@ -52,6 +52,8 @@ def test_a_command_of_a_built_in_step(size: int) -> None:
 def test_a_log_whose_beginning_the_node_has_dropped() -> None:
     lost = pod(b"one\ntwo\n").partition(b"one\n")[2]
     assert kept(lost, BetweenMarkers()) == b"two\n"
+    assert kept(UPLOAD + lost, BetweenMarkers()) == b"two\n"
+    assert kept(TAIL + pod(b"one\n"), BetweenMarkers()) == b"one\n", "Argo may have said something first"
 
 
 def test_a_command_that_died_with_its_pod() -> None:
