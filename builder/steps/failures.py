@@ -18,6 +18,10 @@ STOPPED = "Stopped"
 """As a workflow's status: somebody asked for its end. Argo itself only says that it failed."""
 
 _OF_OTHERS = re.compile(r"child '|No more retries left|Max duration limit|$")
+_ON_THE_NODE = "Pod was active on the node"
+"""So Kubernetes begins about a pod whose time was up: [deploy] pending_timeout of the first step's, of others what the run had left."""
+
+FIRST = "start"
 _SHUTDOWN = "workflow shutdown with strategy"
 _TERMINATED = re.compile(r"\w+: (\w+ \(exit code \d+\)).*", re.DOTALL)
 """How a container ended; after that comes the end of its log."""
@@ -33,6 +37,16 @@ class Death:
     end: str
     error: str
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A pod whose time was up; `began`: its step had written that it runs."""
+
+    step: str
+    pod: str
+    message: str
+    began: bool
 
 
 def death_of(request: Request, status: str, failures: Sequence[Mapping[str, Any]], records: Mapping[str, Any], reason: Reason) -> Death:
@@ -52,11 +66,7 @@ def death_of(request: Request, status: str, failures: Sequence[Mapping[str, Any]
             step, "memory", f"{where}: its pod was killed: out of memory, it had {amount}", f"give it more: [launch.{step}.pod] memory"
         )
     if "deadline" in message.lower():
-        return (
-            _late(request, where, step, str(first.get("podName", "")), message, reason)
-            if step not in records
-            else Death(step, "timeout", f"{where}: its time was up: {message}", "[deploy] timeout is how long a run may take")
-        )
+        return _late(request, where, Late(step, str(first.get("podName", "")), message, began=step in records), reason)
     end = "lost" if "deleted" in message or "evicted" in message.lower() else "failed"
     return Death(step, end, f"{where}: its pod ended before it could say why: {message}", f"its log: builder logs {request.run} {step}")
 
@@ -70,13 +80,15 @@ def was_stopped(status: str, failures: Sequence[Mapping[str, Any]]) -> bool:
     return status == STOPPED or any(_message(failure).startswith(_SHUTDOWN) for failure in failures)
 
 
-def _late(request: Request, where: str, step: str, pod: str, message: str, reason: Reason) -> Death:
+def _late(request: Request, where: str, late: Late, reason: Reason) -> Death:
     """A step that wrote nothing has never begun."""
-    why = reason(pod)
+    why = "" if late.began else reason(late.pod)
     if _PULL.search(why):
         hint = f"is {request.reference} in the registry, and may the nodes read it ([deploy] pull_secrets)?"
-        return Death(step, "failed", f"{where}: it never began: its image cannot be pulled: {why}", hint)
-    return Death(step, "failed", f"{where}: it never began: {why or message}", f"kubectl describe pod {pod} says more")
+        return Death(late.step, "failed", f"{where}: it never began: its image cannot be pulled: {why}", hint)
+    if not late.began and (why or (late.step == FIRST and late.message.startswith(_ON_THE_NODE))):
+        return Death(late.step, "failed", f"{where}: it never began: {why or late.message}", f"kubectl describe pod {late.pod} says more")
+    return Death(late.step, "timeout", f"{where}: its time was up: {late.message}", "[deploy] timeout is how long a run may take")
 
 
 def _going(records: Mapping[str, Any], template: str) -> str:

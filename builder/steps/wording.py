@@ -43,6 +43,8 @@ def of_end(request: Request, result: RunResult, records: Records) -> str:
         return _joined([f"{head}{took}", _subject(request), *_summary(result), last])
     told = explanation_of(request.run, records, result.state)
     at = f" in step {escaped(told.step)}" if told.step else ""
+    if result.state == "stopped":
+        at, told = f"{at} {escaped(told.error)}".rstrip(), replace(told, error="")
     known = replace(told, said=()) if _heard(request, told, records) else told
     more = f"more: {code(f'builder show {request.run}')}, next: {code(told.next)}"
     return _joined([f"{head}{at}{_how(told)}{took}{mention(request, told.step)}", _subject(request), *_failure(known), more, last])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -139,7 +140,14 @@ def test_what_dies_before_it_can_say_why(telling: Team, slack: Slack) -> None:
     commits = {whole: telling.commit(f"Eat the {whole}", {"agent/train.py": script}) for whole, script in eating.items()}
     runs = {whole: telling.json("run", f"finetune@{sha}", "--on", "argo", "--detach") for whole, sha in commits.items()}
     gone = run_without_image(telling, runs["child"]["run"])
+    sleeping = telling.commit("Sleep", {"agent/train.py": "import time\nprint('sleeping', flush=True)\ntime.sleep(900)\n"})
+    runs["stopped"] = telling.json("run", f"finetune@{sleeping}", "--on", "argo", "--detach")
+    path = telling.repository / "builder.toml"
+    path.write_text(path.read_text().replace("[deploy]\n", '[deploy]\ntimeout = "100s"\n'))
+    runs["late"] = telling.json("run", f"finetune@{sleeping}", "--on", "argo", "--detach")
     names = {**{whole: run["run"] for whole, run in runs.items()}, "image": gone}
+    slack.wait_for(f"`{names['stopped']}`", seconds=300)
+    telling.ok("stop", names["stopped"])
     assert {telling.wait(run) for run in names.values()} == {"Failed"}
     ends = {what: telling.ledger.read(run)["exit"] for what, run in names.items()}
 
@@ -147,14 +155,18 @@ def test_what_dies_before_it_can_say_why(telling: Team, slack: Slack) -> None:
         "child": ("failed", "memory", "finetune"),
         "container": ("failed", "memory", "finetune"),
         "image": ("failed", "failed", "start"),
+        "stopped": ("stopped", "stopped", ends["stopped"]["at"]),  # wherever it was
+        "late": ("failed", "timeout", ends["late"]["at"]),
     }
     assert "was killed by the kernel: out of memory; its last lines:\n  eating" in ends["child"]["error"]
     assert "its pod was killed: out of memory, it had 512Mi" in ends["container"]["error"]
     assert "step start failed: it never began: its image cannot be pulled: Failed to pull image" in ends["image"]["error"]
+    assert ends["stopped"]["error"].startswith(f"{names['stopped']} was stopped by ")
+    assert "its time was up" in ends["late"]["error"]
     for what, run in names.items():
         last = of_run(slack, run)[-1]
-        assert ends[what]["error"].splitlines()[0].partition(" failed: ")[2].partition(";")[0][:60] in last.text
-        assert last.text.startswith(f":x: *finetune@{ends[what]['commit'][:7]}* failed in step {ends[what]['at']}")
+        assert re.split(" failed: | was stopped ", ends[what]["error"].splitlines()[0])[-1].partition(";")[0][:60] in last.text
+        assert last.text.startswith(f":x: *finetune@{ends[what]['commit'][:7]}* {ends[what]['state']} in step {ends[what]['at']}")
     assert "<@U012ABC>" in of_run(slack, names["container"])[-1].text
 
 

@@ -70,6 +70,15 @@ def test_a_step_whose_time_was_up(tmp_path: Path) -> None:
     assert (found.step, found.end) == ("finetune", "timeout")
 
 
+def test_a_run_whose_time_was_up_before_a_step_began(tmp_path: Path) -> None:
+    """Argo says it of the retries of the step: there was no pod, or it waited."""
+    late = failure("retry exceeded workflow deadline 2026-11-26 08:18:02 +0000 UTC", "start")
+    assert (death(tmp_path, late).step, death(tmp_path, late).end) == ("start", "timeout")
+    assert death(tmp_path, late, reason="Failed to pull image").end == "failed"
+    waited = death(tmp_path, failure(LATE))
+    assert (waited.end, waited.error) == ("timeout", f"run-1: step finetune failed: its time was up: {LATE}")
+
+
 def test_a_node_that_went_away(tmp_path: Path) -> None:
     assert death(tmp_path, failure("pod deleted")).end == "lost"
 

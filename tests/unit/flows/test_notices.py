@@ -18,7 +18,8 @@ from builder.steps import exit as handler
 from builder.steps import notices, patience, wording
 from builder.steps.perform import perform
 from builder.steps.request import Origin, Request, Task
-from builder.steps.root import ledger_of
+from builder.steps.root import ledger_of, objects_of
+from builder.steps.stopping import ask_to_stop
 from tests.fixtures.requests import request_in
 from tests.fixtures.slack import CHANNEL, HOOK, POST, TOKEN, Slack, slack_on
 
@@ -257,6 +258,13 @@ class TestTheExitHandler:
         assert "its pod was killed: out of memory, it had 2Gi" in last.text
         assert "more: `builder show run-1`, next: `builder retry run-1`" in last.text
         assert last.thread == slack.messages[0].ts
+
+    def test_a_run_that_somebody_stopped(self, tmp_path: Path, slack: Slack) -> None:
+        request = a_request(tmp_path, slack)
+        step(request, "start")
+        ask_to_stop(objects_of(request), "run-1", "ada")
+        handler.main(self.environment(request, "[]", "Stopped"))
+        assert slack.texts[-1].splitlines()[0].startswith(":x: *finetune@aaaaaaa* stopped by ada in ")
 
     def test_what_the_step_said_is_better(self, tmp_path: Path, slack: Slack) -> None:
         request = a_request(tmp_path, slack)
