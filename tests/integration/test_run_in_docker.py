@@ -243,3 +243,20 @@ def test_a_container_that_nobody_looks_after_is_seen_until_it_is_gone(team: Stee
     engine.containers.get(record["container"]).remove(force=True)
     (seen,) = json.loads(team.builder("status", "-o", "json").out)
     assert (seen["state"], seen["detail"]) == ("lost", "")
+
+
+def test_a_container_starts_another_run(team: Steered, engine: Any) -> None:
+    """A container cannot start one: what looks after it does, on the same target and on another."""
+    lines = ['{"start": "finetune", "set": {"lr": 0.5}}', '{"start": "finetune", "on": "local"}']
+    asking = "import os\nif 'BUILDER_PARENT' not in os.environ:\n    open(os.environ['BUILDER_OUTBOX'], 'w').write('''\n"
+    repository = team.repository.directory
+    (repository / "train.py").write_text(f"{asking}{chr(10).join(lines)}''')\n{TRAIN}")
+    team.repository.text("add", "--all")
+    team.repository.text("commit", "--quiet", "--message", "Ask")
+    parent = team.run("--on", "docker")
+    inside, here = team.ledger.read(parent["run"])["finetune"]["children"]
+    records = {run: team.ended(run) for run in (inside, here)}
+    assert {run: record["on"] for run, record in records.items()} == {inside: "docker", here: "local"}
+    for record in records.values():
+        assert (record["state"], record["origin"]["parent"], record["scores"]) == ("succeeded", parent["run"], parent["scores"])
+    assert containers(engine, inside) == []
