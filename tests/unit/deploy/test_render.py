@@ -17,7 +17,16 @@ from builder.deploy.isolate import check_pinned, images
 from builder.deploy.pods import retry_strategy, toleration, with_pod
 from builder.deploy.render import render
 from builder.errors import DeployError
-from builder.settings import DeploySettings, ErrorSettings, FlowSettings, LaunchSettings, NotifySettings, PodSettings, QueueSettings
+from builder.settings import (
+    DeploySettings,
+    ErrorSettings,
+    ExternalSettings,
+    FlowSettings,
+    LaunchSettings,
+    NotifySettings,
+    PodSettings,
+    QueueSettings,
+)
 from builder.steps.request import Request
 from tests.fixtures.compiled import STEPS, compiled
 from tests.fixtures.releases import FLOW, REFERENCE, release, template
@@ -217,6 +226,20 @@ def test_how_often_argo_makes_a_new_pod(rule: ErrorSettings, goes_on: bool, limi
     assert strategy["limit"] == limit
     assert strategy["backoff"] == {"duration": "10s", "factor": 2}
     assert "lastRetry.status == 'Error'" in strategy["expression"]
+
+
+def test_a_pod_that_waits_for_somebody_else_is_made_again(tmp_path: Path) -> None:
+    """Whatever the settings say of retries: it goes on waiting."""
+    made = containers(template(tmp_path, replace(FLOW, evals={**FLOW.evals, "drag": ExternalSettings()})))
+    assert (made["evaluate"]["retryStrategy"]["limit"], made["start"]["retryStrategy"]["limit"]) == (4, 0)
+    assert containers(template(tmp_path))["evaluate"]["retryStrategy"]["limit"] == 0
+
+
+def test_a_flow_that_another_follows_starts_it_at_its_end(tmp_path: Path) -> None:
+    (command,) = {containers(template(tmp_path))[EXIT]["container"]["command"][2]}
+    assert command == "python -m builder.deploy.ended || true"
+    chained = containers(template(tmp_path, then={"publish": "ended"}))[EXIT]["container"]["command"][2]
+    assert chained == "python -m builder.deploy.ended; python -m builder.runs.chained || true"
 
 
 def test_only_the_evaluations_can_be_gone_on_without(tmp_path: Path) -> None:
