@@ -60,19 +60,15 @@ def until_told(told: list[Any]) -> dict[str, Any]:
     return dict(told[0])
 
 
-def waiting_pod(team: Team, run: str, besides: str = "") -> str:
-    """The pod of the step that waits, when it runs."""
+def waiting_pod(team: Team, run: str, besides: str = "") -> tuple[str, str]:
+    """Name and uid of the pod of the step that waits, when it runs. Argo may give a pod that it makes again the same name."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for pod in team.pods(run):
-            name = str(pod["metadata"]["name"])
-            if (
-                "evaluate" in name
-                and name != besides
-                and pod["status"].get("phase") == "Running"
-                and "deletionTimestamp" not in pod["metadata"]
-            ):
-                return name
+            name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+            going = pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+            if "evaluate" in name and uid != besides and going:
+                return str(name), str(uid)
         time.sleep(0.5)
     raise AssertionError("no pod waits")
 
@@ -87,9 +83,9 @@ def test_a_pod_that_is_killed_goes_on_waiting(team: Team, webhook: tuple[str, li
 
     request = until_told(told)
     assert (request["run"], request["action"]) == (run, "drag")
-    killed = waiting_pod(team, run)
+    killed, uid = waiting_pod(team, run)
     team.cluster.output("--namespace", team.namespace, "delete", "pod", killed, "--wait=false", "--grace-period=1")
-    waiting_pod(team, run, besides=killed)
+    waiting_pod(team, run, besides=uid)
 
     text = "\n".join((request["run"], request["action"], request["nonce"], "0.8125"))
     signature = hmac.new(KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
