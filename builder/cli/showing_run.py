@@ -128,19 +128,13 @@ def _steps(seen: Seen) -> None:
 
 
 def step_rows(seen: Seen) -> Iterator[tuple[str, ...]]:
-    """In the order in which they began."""
     from builder.steps.explain import took_in_words
+    from builder.steps.outcome import steps_of
 
-    for step, record in ordered_steps(seen):
+    for step, record in steps_of(seen.records).items():
         took = _seconds(record)
         state = f"{record['state']} (of {record['kept']})" if record.get("kept") else str(record["state"])
         yield (step, state, "" if took is None else took_in_words(took), str(record.get("tries", 1)), str(record.get("started", "")))
-
-
-def ordered_steps(seen: Seen) -> list[tuple[str, Mapping[str, Any]]]:
-    from builder.steps.outcome import steps_of
-
-    return sorted(steps_of(seen.records).items(), key=lambda item: (str(item[1].get("started", "")), item[0]))
 
 
 def _seconds(record: Mapping[str, Any]) -> float | None:
@@ -180,9 +174,10 @@ def commit_line(commit: Commit) -> str:
 def as_json(story: Story) -> dict[str, Any]:
     """The documented form (docs/reference/json.md)."""
     from builder.cli.status import as_json as plain
+    from builder.steps.outcome import steps_of
 
     told, seen = story.told, story.seen
-    steps = [_step(step, record) for step, record in ordered_steps(seen)]
+    steps = [_step(step, record) for step, record in steps_of(seen.records).items()]
     return {
         "kind": "run",
         **plain(seen),

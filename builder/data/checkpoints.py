@@ -7,8 +7,10 @@ manifest is the checkpoint's digest. So what two checkpoints share is kept once,
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from builder.data.interface import Objects
 from builder.data.threads import in_threads
 from builder.errors import DataError, IntegrityError
 from builder.model.oci import is_digest, sha256
+
+_MANY = 1000  # files, of which it is quicker to list the 256 folders of blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,10 @@ def freeze(objects: Objects, directory: Path) -> Frozen:
     digest = sha256(data)
     key = checkpoint_key(digest)
     known = objects.get(key) == data
-    in_threads(lambda item: _keep(objects, directory, item, known), _blobs(manifest))
+    blobs = _blobs(manifest)
+    whole = _whole(objects, blobs) if known else set()  # of a checkpoint that is known every file should be there: look first
+    missing = [item for item in blobs if item.sha256 not in whole]
+    in_threads(lambda item: objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=not known), missing)
     if not known and not objects.put(key, data, new=True) and objects.get(key) != data:
         objects.put(key, data)  # what was there was damaged
     return Frozen(digest, len(manifest.files), manifest.size)
@@ -77,14 +84,13 @@ def check(objects: Objects, digest: str) -> Frozen:
     Raises DataError, IntegrityError naming the file that is missing.
     """
     manifest = read_checkpoint(objects, digest)
-    in_threads(lambda item: _check_there(objects, digest, item), _blobs(manifest))
+    blobs = _blobs(manifest)
+    whole = _whole(objects, blobs)
+    for item in blobs:
+        if item.sha256 not in whole:
+            where = objects.url(blob_key(item.sha256))
+            raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no whole {where}", "freeze the checkpoint again")
     return Frozen(digest, len(manifest.files), manifest.size)
-
-
-def _check_there(objects: Objects, digest: str, item: Item) -> None:
-    if not _is_whole(objects, item):
-        where = objects.url(blob_key(item.sha256))
-        raise IntegrityError(f"{item.path} of checkpoint {digest} is missing: there is no whole {where}", "freeze the checkpoint again")
 
 
 def materialise(objects: Objects, digest: str, target: Path) -> None:
@@ -103,20 +109,24 @@ def materialise(objects: Objects, digest: str, target: Path) -> None:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _keep(objects: Objects, directory: Path, item: Item, known: bool) -> None:
-    """Of a checkpoint that is known every file should be there: look first, and replace one that is not whole."""
-    if not (known and _is_whole(objects, item)):
-        objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=not known)
-
-
 def _blobs(manifest: Manifest) -> list[Item]:
     """A file for each content."""
     return list({item.sha256: item for item in manifest.files}.values())
 
 
-def _is_whole(objects: Objects, item: Item) -> bool:
-    found = objects.find(blob_key(item.sha256))
-    return found is not None and found.size == item.size
+def _whole(objects: Objects, blobs: Sequence[Item]) -> set[str]:
+    """The sha256 of those that are there with their size.
+
+    A few are asked for one by one; where they are many, S3 answers a thousand names at once, and botocore takes a millisecond a request.
+    """
+    keys = [blob_key(item.sha256) for item in blobs]
+    if len(keys) < _MANY:
+        found = in_threads(objects.find, keys)
+    else:
+        listed = in_threads(lambda prefix: list(objects.list(prefix)), sorted({key.rpartition("/")[0] + "/" for key in keys}))
+        found = list(itertools.chain.from_iterable(listed))
+    sizes = {each.key: each.size for each in found if each is not None}
+    return {item.sha256 for item, key in zip(blobs, keys, strict=True) if sizes.get(key) == item.size}
 
 
 def _place(objects: Objects, digest: str, manifest: Manifest, target: Path) -> None:

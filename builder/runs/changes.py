@@ -67,9 +67,9 @@ def changes(before: Side, after: Side, git: Git | None, settings: Settings) -> C
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The innermost keys whose values differ."""
+    """The innermost keys whose values differ, by name."""
     old, new = flat(before), flat(after)
-    names = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT) or (name in old) != (name in new)]
+    names = [name for name in sorted({**old, **new}) if old.get(name, _ABSENT) != new.get(name, _ABSENT) or (name in old) != (name in new)]
     return {name: (str(old.get(name, _ABSENT)), str(new.get(name, _ABSENT))) for name in names}
 
 

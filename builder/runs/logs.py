@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from builder.data.ledger import EXIT, RUN
 from builder.errors import ClusterError
 from builder.runs.history import Seen
 from builder.runs.log_sources import Where, has_log, is_going, sources_of
+from builder.steps.outcome import steps_of
 
 _LOOK_EVERY = {"argo": 2.0}
 _LOOK_HERE = 0.3  # seconds
@@ -99,5 +99,4 @@ def _there(seen: Seen, where: Where, step: str, say: Callable[[str], None]) -> I
 
 def steps_in_order(seen: Seen, where: Where) -> list[str]:
     """Steps that have begun and may have written something."""
-    begun = [(str(record.get("started", "")), step) for step, record in seen.records.items() if step not in (RUN, EXIT)]
-    return [step for _, step in sorted(begun) if has_log(seen.records[step], where)]
+    return [step for step, record in steps_of(seen.records).items() if has_log(record, where)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _ORDER = ("start", "finetune", "freeze", "evaluate", "join", "end")
 STEPS = _ORDER
@@ -21,6 +22,13 @@ def comes_from(step: str, redo: str) -> bool:
     if "-" in redo and _rank(step) == _rank(redo):  # one action type: the others do not need it
         return step == redo
     return _rank(step) >= _rank(redo)
+
+
+def by_beginning(item: tuple[str, Mapping[str, Any]]) -> tuple[str, int, str]:
+    """Sorts steps and their records. The ledger tells whole seconds: of steps that began in the same one, `start` comes before the next."""
+    step, record = item
+    known = step.partition("-")[0] in _ORDER  # a team's own flow has others
+    return (str(record.get("started", "")), _rank(step) if known else 1, step)
 
 
 def _rank(step: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from builder.data.ledger import EXIT, RUN
 from builder.errors import LaunchError
 from builder.model.run import RunResult
+from builder.steps.order import by_beginning
 
 Records = Mapping[str, Mapping[str, Any]]
 """Of one run, by step. `run` is written by who started it, `exit` by the handler that Argo runs at the end."""
@@ -73,8 +74,8 @@ def failed_step(records: Records) -> str:
 
 
 def steps_of(records: Records) -> Records:
-    """Without what was written of the run as a whole."""
-    return {step: record for step, record in records.items() if step not in (RUN, EXIT)}
+    """In the order in which they began, without what was written of the run as a whole."""
+    return dict(sorted(((step, record) for step, record in records.items() if step not in (RUN, EXIT)), key=by_beginning))
 
 
 def _evaluated(step: str, record: Mapping[str, Any]) -> bool:

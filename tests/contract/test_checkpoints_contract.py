@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.data import checkpoints
 from builder.data.checkpoints import Frozen, check, freeze, materialise, read_checkpoint
 from builder.data.interface import Objects
 from builder.errors import DataError, IntegrityError
@@ -115,7 +116,11 @@ def test_a_copy_does_not_lead_back_to_the_checkpoint(root: Objects, checkpoint: 
     assert content(tmp_path / "two") == content(checkpoint)
 
 
-def test_a_damaged_or_missing_file_is_named_and_nothing_is_handed_out(root: Objects, checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", [1, 1000])
+def test_a_damaged_or_missing_file_is_named_and_nothing_is_handed_out(
+    root: Objects, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(checkpoints, "_MANY", many)
     freeze(root, checkpoint)
     weights = blob(b"weights" * 1000)
     root.put(weights, b"weightS" * 1000)

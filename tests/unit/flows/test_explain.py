@@ -15,6 +15,7 @@ from builder.settings import FlowSettings
 from builder.steps import finetune
 from builder.steps.config import Config
 from builder.steps.explain import ended_of, explain, explanation_of, started_of
+from builder.steps.outcome import steps_of
 from builder.steps.request import Task
 from tests.fixtures.requests import request_in
 
@@ -111,3 +112,10 @@ def test_when_it_began_and_ended() -> None:
     assert ended_of({"run": RUN, "start": START}) == ""
     assert ended_of({"start": START, "end": record("succeeded")}) == "2024-05-01T08:02:05Z"
     assert ended_of({"exit": {**START, "ended": "2024-05-01T09:00:00Z"}, "end": record("succeeded")}) == "2024-05-01T09:00:00Z"
+
+
+def test_steps_that_began_in_the_same_second_are_told_in_their_order() -> None:
+    begun = {"started": "2024-05-01T08:00:00Z", "state": "succeeded"}
+    names = ["run", "end", "evaluate-b", "evaluate-a", "finetune", "start", "mine"]
+    assert list(steps_of(dict.fromkeys(names, begun))) == ["start", "finetune", "mine", "evaluate-a", "evaluate-b", "end"]
+    assert list(steps_of({"start": begun, "finetune": {"started": "2024-05-01T07:59:59Z"}})) == ["finetune", "start"]
