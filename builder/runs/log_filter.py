@@ -13,11 +13,13 @@ Keep = Callable[[bytes], bytes]
 _FIRST = b"Setting up task environment."
 """How Metaflow's log begins in a pod: a log that begins otherwise has lost its beginning, as nodes keep only the last megabytes."""
 
-_UPLOAD = rb"\[save_logs\] upload_"
+_MEANWHILE = rb"\[save_logs\] upload_|time=\"[^\"]*\" level=\w+ msg=.* argo=true"
+"""What Metaflow and Argo may say while a command runs, or when it is killed."""
+
 _CHATTER = re.compile(
     rb"(Setting up task environment|Downloading code package\.\.|Code package downloaded|Task (is starting|has started)"
     rb"|Task finished successfully|Foreach yields \d+ child steps)\.\n"
-    rb"|" + _UPLOAD + rb"|time=\"[^\"]*\" level=\w+ msg=.* argo=true"
+    rb"|" + _MEANWHILE
 )
 _OF_METAFLOW = re.compile(rb"\S+ \S+ \[[^/\]]+/([^/\]]+)/\S+ \(pid \d+\)\] (.*)", re.DOTALL)
 """`2024-05-01 08:00:00.123 [run/step/task (pid 7)] text`, with which Metaflow's local runner begins each line of a task."""
@@ -53,7 +55,7 @@ class BetweenMarkers:
     def _is_ours(self, line: bytes) -> bool:
         """A log that does not begin as Metaflow's do has lost its beginning, and goes on in the middle of a command."""
         if self._sure:
-            return self._inside and not re.match(_UPLOAD, line)
+            return self._inside and not re.match(_MEANWHILE, line)
         self._sure = line.startswith(_FIRST)
         return not _CHATTER.match(line)
 

@@ -33,11 +33,14 @@ def test_two_commits_at_once(team: Team) -> None:
     assert handlers.isdisjoint({reference.rpartition("@")[2] for reference in printed.values()})
 
 
-def test_the_same_on_this_machine_and_on_argo(team: Team) -> None:
+def test_the_same_on_this_machine_in_docker_and_on_argo(team: Team, docker_host: str) -> None:
+    team.settings('\n[run.docker]\nnetwork = "host"\n')
     here = team.json("run", "finetune@HEAD", "lr=0.3", "--on", "local")
+    inside = team.json("run", "finetune@HEAD", "lr=0.3", "--on", "docker", "--again", DOCKER_HOST=docker_host)
     there = team.json("run", "finetune@HEAD", "lr=0.3", "--on", "argo", "--wait", "--again")
-    assert (there["state"], there["scores"], there["loss"]) == ("succeeded", here["scores"], here["loss"])
-    assert (there["config"], there["identity"], there["checkpoint"]) == (here["config"], here["identity"], here["checkpoint"])
+    for key in ("state", "scores", "loss", "config", "identity", "checkpoint", "reference"):
+        assert there[key] == inside[key] == here[key], key
+    assert here["state"] == "succeeded"
     again = team.run("run", "finetune@HEAD", "lr=0.3", "--on", "argo", "--wait")
     assert again.returncode == 0
     assert f"{there['run']} did the very same already" in again.stderr

@@ -57,7 +57,9 @@ def test_a_log_whose_beginning_the_node_has_dropped() -> None:
 
 
 def test_a_command_that_died_with_its_pod() -> None:
-    assert kept(HEAD + f"{BEGINS}\n".encode() + b"half a li", BetweenMarkers()) == b"half a li"
+    begun = HEAD + f"{BEGINS}\n".encode()
+    assert kept(begun + b"half a li", BetweenMarkers()) == b"half a li"
+    assert kept(begun + b"one\n" + TAIL, BetweenMarkers()) == b"one\n", "Argo says that it is gone"
 
 
 def test_a_teams_own_step() -> None:
