@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+STEPS = ("start", "finetune", "freeze", "evaluate", "join", "end")
+"""Of the built-in flow, in order; `evaluate` is done once for every action type, as `evaluate-ACTION`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

@@ -11,10 +11,10 @@ from typing import Any
 
 from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
+from builder.model.run import STEPS
 from builder.model.tree import Commit
 from builder.settings import DataSettings, FlowSettings, LaunchSettings, Settings
 from builder.steps import contract
-from builder.steps.order import STEPS
 from builder.steps.request import Origin, Place, Request
 
 EVALS = "evals"

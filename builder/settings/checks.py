@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from builder.errors import without_passwords
+from builder.model.json_path import parse as parse_json_path
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?\Z")
@@ -103,9 +104,21 @@ def duration(value: str) -> None:
     seconds(value)
 
 
-def maybe_duration(value: str) -> None:
+def time_limit(value: str) -> None:
+    if seconds(value) == 0:
+        raise ValueError("more than no time at all")
+
+
+def maybe_time_limit(value: str) -> None:
     if value:
-        seconds(value)
+        time_limit(value)
+
+
+def json_path(value: str) -> None:
+    try:
+        parse_json_path(value)
+    except ValueError as error:
+        raise ValueError(f'keys and places in lists, such as "$.click.acc" or "$.runs[0].acc" ({error})') from error
 
 
 def finite(value: float) -> None:

@@ -10,6 +10,7 @@ from builder.errors import SettingsError
 from builder.settings.convert import Where, convert, explain, hints_of
 from builder.settings.flows import FlowSettings
 from builder.settings.load import FILE, PROJECT_FILE, PROJECT_TABLE, parse, project_table
+from builder.settings.names import loose_in_flow
 from builder.settings.tables import ImageSettings, Settings, Tables
 
 _NOT_IN_THE_IMAGE = frozenset({"base", "deps", "tool", "python"})
@@ -45,13 +46,12 @@ def _at_commit(in_force: Settings, read: Callable[[str], bytes | None], commit: 
     flows, warnings = _flows(document.get("flow", {}), where / "flow", unknown)
     origin |= {f"flow.{name}": where.file for name in flows}
     settled = replace(in_force, flow={**in_force.flow, **flows}, origin=origin, now=now)
-    return settled, (*warnings, *(explain(key, Tables, where.path) for key in unknown), *_loose_chains(settled, where))
+    return settled, (*warnings, *(explain(key, Tables, where.path) for key in unknown), *_loose_names(flows, settled, where))
 
 
-def _loose_chains(settled: Settings, where: Where) -> list[str]:
-    """What follows a flow that neither the commit nor the settings in force have will never start."""
-    loose = [(name, flow.after) for name, flow in settled.flow.items() if flow.after and flow.after not in settled.flow]
-    return [f"{where / f'flow.{name}.after'}: there is no flow {after}" for name, after in loose]
+def _loose_names(flows: Mapping[str, FlowSettings], settled: Settings, where: Where) -> list[str]:
+    """In the commit's own flows; what follows a flow may follow one that only the settings in force have."""
+    return [f"{where / loose.path}: {loose}" for name, flow in flows.items() for loose in loose_in_flow(name, flow, settled.flow)]
 
 
 def _flows(tables: object, where: Where, unknown: list[Where]) -> tuple[dict[str, FlowSettings], list[str]]:

@@ -18,7 +18,7 @@ class ScoreSettings:
     """Where a score is found when a command does not write the metrics contract."""
 
     file: str = key("", "a JSON file that the command writes, relative to where it runs", checks.inside)
-    path: str = key("", "the place in that file, such as `$.click.acc`")
+    path: str = key("", "the place in that file, such as `$.click.acc`", checks.json_path)
     log: str = key("", "a regular expression over the command's output; the first group of its last match is the score", checks.expression)
 
     def __post_init__(self) -> None:
@@ -34,7 +34,7 @@ class ExternalSettings:
     samples: str = key("", "a file or directory of the commit that goes with the request", checks.inside)
     webhook: str = key("", "a URL that is told of the request; without one it only lies in the data root")
     key_env: str = key("BUILDER_EXTERNAL_KEY", "the environment variable with the key that signs the result (HMAC-SHA256)")
-    timeout: str = key("24h", "how long to wait; then the report has a hole here", checks.duration)
+    timeout: str = key("24h", "how long to wait; then the report has a hole here", checks.time_limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from builder.errors import SettingsError
 from builder.settings.convert import Where, convert, explain
+from builder.settings.names import loose_names
 from builder.settings.tables import Settings, Tables
 
 FILE, PROJECT_FILE, PROJECT_TABLE = "builder.toml", "pyproject.toml", "tool.builder"
@@ -85,16 +86,11 @@ def _settings(document: object, where: Where, file: Path) -> Settings:
     tables = convert(Tables, document, where, unknown)
     if unknown:
         raise SettingsError("\n".join(explain(key, Tables, where.path) for key in unknown))
-    _check_chains(tables, where)
+    for loose in loose_names(tables):
+        raise SettingsError(f"{where / loose.path}: {loose}")
     named = document if isinstance(document, dict) else {}
     origin = _origins(tables, named, f"{where.file} in force")
     return Settings(**{key.name: getattr(tables, key.name) for key in fields(Tables)}, file=file, root=file.parent, origin=origin)
-
-
-def _check_chains(tables: Tables, where: Where) -> None:
-    for name, flow in tables.flow.items():
-        if flow.after and flow.after not in tables.flow:
-            raise (where / f"flow.{name}.after").expected(f"one of the flows {', '.join(sorted(tables.flow))}", flow.after)
 
 
 def _origins(tables: Tables, document: Mapping[str, Any], label: str) -> dict[str, str]:

@@ -48,10 +48,10 @@ class DeploySettings:
     pull_secrets: tuple[str, ...] = key((), "Kubernetes secrets with which nodes pull the image")
     pre_pull: bool = key(True, "`deploy --bootstrap` has every node pull what lies below the code of an image, before a run needs it")
     git_secret: str = key("", "the Kubernetes secret (keys `url`, `token`) with which the starter reads the repository")
-    pending_timeout: str = key("30m", "how long the first step may take, pulling its image included, once a node has it", checks.duration)
+    pending_timeout: str = key("30m", "how long the first step may take, pulling its image included, once a node has it", checks.time_limit)
     keep_succeeded: str = key("7d", "how long a run that succeeded stays in the cluster; its records stay longer", checks.duration)
     keep_failed: str = key("30d", "how long one that failed stays", checks.duration)
-    timeout: str = key("", "how long a whole run may take; without limit when empty", checks.maybe_duration)
+    timeout: str = key("", "how long a whole run may take; without limit when empty", checks.maybe_time_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class LaunchSettings:
     """Where a step's command runs. The table `[launch.default]` holds for steps that have none."""
 
     on: Literal["here", "slurm", "jobset"] = key("here", "`here`: in the step's own pod, or on this machine; no other is there yet")
-    timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_duration)
+    timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_time_limit)
     pod: PodSettings = field(default_factory=PodSettings)
 
 

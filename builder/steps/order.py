@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_ORDER = ("start", "finetune", "freeze", "evaluate", "join", "end")
-STEPS = _ORDER
-"""Their names; `evaluate` is done once for every action type, as `evaluate-ACTION`."""
+from builder.model.run import STEPS
 
 
 def steps_for(evals: Sequence[str]) -> tuple[str, ...]:
@@ -27,9 +25,9 @@ def comes_from(step: str, redo: str) -> bool:
 def by_beginning(item: tuple[str, Mapping[str, Any]]) -> tuple[str, int, str]:
     """Sorts steps and their records. The ledger tells whole seconds: of steps that began in the same one, `start` comes before the next."""
     step, record = item
-    known = step.partition("-")[0] in _ORDER  # a team's own flow has others
+    known = step.partition("-")[0] in STEPS  # a team's own flow has others
     return (str(record.get("started", "")), _rank(step) if known else 1, step)
 
 
 def _rank(step: str) -> int:
-    return _ORDER.index(step.partition("-")[0])
+    return STEPS.index(step.partition("-")[0])

@@ -6,14 +6,12 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 from builder.errors import LaunchError
+from builder.model.json_path import look_up
 from builder.settings import ScoreSettings
 from builder.steps import contract
 from builder.steps.command import Ended
-
-_PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[['\"]([^'\"]+)['\"]\]")
 
 
 def find_score(ended: Ended, setting: ScoreSettings | None, workdir: Path, where: str) -> float:
@@ -53,28 +51,11 @@ def _from_file(file: Path, path: str, where: str) -> float:
         raise LaunchError(f"{where}: {file} is not JSON: {error}") from error
     try:
         found = look_up(document, path)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise LaunchError(f"{where}: {file} has nothing at {path}: {error}", "correct `path` in [flow.NAME.scores]") from error
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         raise LaunchError(f"{where}: {path} in {file} is no number: {found!r}", "correct `path` in [flow.NAME.scores]")
     return float(found)
-
-
-def look_up(document: Any, path: str) -> Any:
-    """`$.click.acc`, `$.runs[0]['top 1']`: keys and places in lists, nothing else of JSONPath. Raises LookupError."""
-    rest = path.removeprefix("$")
-    rest = rest if rest.startswith((".", "[")) else f".{rest}"
-    while rest:
-        match = _PART.match(rest)
-        if not match:
-            raise LookupError(f"{rest} cannot be read")
-        name = match[1] or match[3]
-        try:
-            document = document[int(match[2])] if name is None else document[name]
-        except (KeyError, IndexError, TypeError) as error:
-            raise LookupError(f"no {match[0]}") from error
-        rest = rest[match.end() :]
-    return document
 
 
 def _from_log(log: Path, expression: str, where: str) -> float:

@@ -56,10 +56,10 @@ def test_every_table_is_read(tmp_path: Path) -> None:
         [flow.finetune]
         command = ["python", "-m", "agent.train"]
         evals = { click = ["python", "-m", "agent.eval"] }
-        scores = { type = { log = "acc=([0-9.]+)" } }
+        scores = { click = { log = "acc=([0-9.]+)" } }
         [run]
         on = "docker"
-        [launch.train]
+        [launch.finetune]
         on = "slurm"
         """,
     )
@@ -67,8 +67,8 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert settings.image.deps == DepsSettings(lock="requirements.txt", provided=("torch",))
     assert settings.store.target == "a.example.com/x"
     assert settings.flow["finetune"].evals["click"] == ("python", "-m", "agent.eval")
-    assert settings.flow["finetune"].scores["type"].log == "acc=([0-9.]+)"
-    assert settings.launch == {"train": LaunchSettings(on="slurm")}
+    assert settings.flow["finetune"].scores["click"].log == "acc=([0-9.]+)"
+    assert settings.launch == {"finetune": LaunchSettings(on="slurm")}
     assert settings.origin["flow.finetune"] == "builder.toml in force"
     assert (settings.origin["data"], settings.root) == ("default", tmp_path)
 
@@ -120,6 +120,14 @@ def test_two_files_in_one_directory_are_an_error(tmp_path: Path) -> None:
         ("[flow.fine-]\n", "a letter first and no hyphen last, got {fine-}"),
         (f"[flow.{'f' * 23}]\n", "expected a name of at most 22"),
         ('[flow.a]\nscores = { x = { file = "a" } }', "builder.toml: flow.a.scores.x: expected file and path, or log"),
+        ('[flow.a]\nscores = { x = { file = "a", path = "$.a[" } }', 'such as "$.click.acc" or "$.runs[0].acc" ([ cannot be read)'),
+        ('[flow.a.evals]\nx = ["y"]\n[flow.a.errors.evaluate-z]\nretry = 1', 'flow.a.errors: "evaluate-z" is none of start, finetune,'),
+        ('[flow.a.evals]\nx = ["y"]\n[flow.a.scores]\nz = { log = "(.)" }', 'builder.toml: flow.a.scores: "z" is none of x'),
+        ('[flow.a.evals]\nx = { kind = "external" }\n[flow.a.scores]\nx = { log = "(.)" }', '"x" is about nothing: there is none at all'),
+        ('[flow.a]\nafter = "b"', 'builder.toml: flow.a.after: "b" is none of a'),
+        ('[launch.train]\non = "here"', 'builder.toml: launch: "train" is none of default, start, finetune,'),
+        ("[flow.a]\n[queue.b]\nat_once = 1", 'builder.toml: queue: "b" is none of a'),
+        ('[launch.default]\ntimeout = "0s"', 'launch.default.timeout: expected more than no time at all, got "0s"'),
         ("[image]\nbase = \n", "builder.toml: line 2, column 8: invalid value"),
         ("[image]\nbase", "builder.toml: end of document: expected '=' after a key"),
         ("[image]\n[image]\n", "builder.toml: line 2, column 7: cannot declare"),
@@ -209,6 +217,16 @@ def test_historic_unknown_keys_are_warnings(tmp_path: Path) -> None:
     then, warnings = of_commit(load(tmp_path, {}), '[image]\nworkdir = "/then"\nold = 1\n[flow.a]\nold = 2\n[gone]\n')
     assert then.image.workdir == "/then"
     assert [warning.split(": ")[1] for warning in warnings] == ["gone", "image.old", "flow.a.old"]
+
+
+def test_historic_names_that_lead_nowhere_are_warnings(tmp_path: Path) -> None:
+    in_force = load_text(tmp_path, '[flow.now.evals]\nx = ["y"]\n')
+    text = '[flow.a]\nafter = "now"\n[flow.b]\nafter = "none"\n[flow.b.evals]\nx = ["y"]\n[flow.b.errors.evaluate-z]\nretry = 1\n'
+    _, warnings = of_commit(in_force, text)
+    assert [warning.partition(": ")[2].partition(" of")[0] for warning in warnings] == [
+        'flow.b.errors: "evaluate-z" is none',
+        'flow.b.after: "none" is none',
+    ]
 
 
 def test_a_historic_flow_that_cannot_be_read_does_not_stop_the_image(tmp_path: Path) -> None:
