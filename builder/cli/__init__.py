@@ -17,7 +17,7 @@ def main() -> NoReturn:
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # while modules are imported, or in the last lines of `run`
-        sys.stderr.write("error: interrupted\n")
+        sys.stderr.write("interrupted\n")
         code = 130
     _leave(code)
 

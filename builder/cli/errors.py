@@ -46,7 +46,7 @@ def guarded(body: Callable[[], object], flags: Flags) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        output.error("interrupted")
+        output.note("interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
         if isinstance(error, OSError) and _of_click(error):

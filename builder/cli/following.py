@@ -61,10 +61,11 @@ def show_result(result: RunResult, form: str, following: str = "") -> None:
             output.result(result.run)
         return
     before = result.baseline.get("scores", {})
-    rows = [("loss", number(result.loss), difference(result.loss, result.baseline.get("loss")))]
+    rows = [("loss", number(result.loss), difference(result.loss, result.baseline.get("loss")))] if result.loss is not None else []
     rows += [(action, number(score), difference(score, before.get(action))) for action, score in result.scores.items()]
     headers = ("METRIC", "VALUE", "CHANGE") if result.baseline else ("METRIC", "VALUE")
-    output.table(headers, [row[: len(headers)] for row in rows], right=headers[1:])
+    if rows:
+        output.table(headers, [row[: len(headers)] for row in rows], right=headers[1:])
     for action, why in result.holes.items():
         output.warn(f"{action} has no score: {why.splitlines()[0]}")
     if result.baseline:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command("logs")
-@click.argument("run", shell_complete=complete.run)
+@click.argument("run", default="", shell_complete=complete.run)
 @click.argument("step", default="", shell_complete=complete.step)
 @click.option("-f", "--follow", is_flag=True, help="To the end of the run, as it is written; ctrl-C ends only the following.")
 @click.option("--all", "whole", is_flag=True, help="Everything: what Metaflow and Argo say, too.")
 @click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
 def command(run: str, step: str, follow: bool, whole: bool, repo: Path | None) -> None:
-    """Print a run's logs.
+    """Print a run's logs. Default: your last run's.
 
     What your commands wrote, of one STEP (finetune, evaluate-click, ...) or of all, each below its name: from the pod while
     it runs, from a file on this machine, or from the data root once the step has ended. The log of a step alone is printed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli import output, wiring
-from builder.errors import SourceError, UsageError
+from builder.errors import BuilderError, SettingsError, SourceError, UsageError
 
 _FEW = 4  # digits of a name that may stand for it
 
@@ -31,7 +31,7 @@ class Reader:
 
     def __init__(self, start: Path, settings: Settings | None = None) -> None:
         self.start = start
-        self.settings = settings or wiring.load_settings(start)
+        self.settings = settings or _readable_settings(start)
 
     @classmethod
     def beside(cls, maker: Maker) -> Reader:
@@ -112,8 +112,22 @@ class Reader:
         records = self.ledger.read(name)
         return reconcile([Seen.of(name, records)], self.connect, output.warn)[0] if records else None
 
+    def last_run(self) -> str:
+        """The name of the last run of whoever asks. Raises UsageError when there is none."""
+        from builder.cli.starting import who
+        from builder.runs.lookup import last_run
+
+        found = last_run(self.ledger, who())
+        if not found:
+            raise UsageError("there is no run yet", "`builder run FLOW` starts one; `builder show REV` explains a commit")
+        return found
+
     def known_run(self, name: str) -> Seen:
-        """As `run`; the last digits of its name will do where they are those of no other. Raises UsageError naming what is near."""
+        """As `run`; the last digits of its name will do where they are those of no other, and no name is the last run.
+
+        Raises UsageError naming what is near.
+        """
+        name = name or self.last_run()
         found = self.run(name) if _is_name(name) else None
         if found is not None:
             return found
@@ -132,6 +146,34 @@ class Reader:
         for name in ("git", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+
+def _readable_settings(start: Path) -> Settings:
+    """Those in force; while somebody edits them, and they cannot be read, those of the last commit: runs must be seen and stopped."""
+    try:
+        return wiring.load_settings(start)
+    except SettingsError as error:
+        committed = _committed_settings(start)
+        if committed is None:
+            raise
+        output.warn(f"{error.message}; until that is mended, settings of the last commit count")
+        return committed
+
+
+def _committed_settings(start: Path) -> Settings | None:
+    from builder.settings import load
+    from builder.source.repository import Git
+
+    try:
+        with Git.open(start) as git:
+            head, top = git.resolve("HEAD"), git.top or start
+
+            def read(path: Path) -> bytes | None:
+                return git.read_path(head, path.relative_to(top).as_posix()) if path.is_relative_to(top) else None
+
+            return load(start.resolve(), os.environ, read)
+    except BuilderError:
+        return None
 
 
 def _near(name: str, runs: Sequence[str]) -> str:

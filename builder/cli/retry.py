@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 @click.command("retry")
-@click.argument("run", shell_complete=complete.run)
+@click.argument("run", default="", shell_complete=complete.run)
 @click.option("--from", "redo", metavar="STEP", default="", help="Do this step again, and all that needs it.", shell_complete=complete.step)
 @click.option("--wait/--detach", default=None, help="Follow the run to its end, or return when it is started. Default: --detach on argo.")
 @click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
 @output.format_option("table", "json")
 def command(run: str, redo: str, wait: bool | None, repo: Path | None, form: str) -> None:
-    """Go on with a run that failed, was stopped or is lost.
+    """Go on with a run that failed, was stopped or is lost. Default: your last run.
 
     A new run of the same image, configuration and commands, in the same place. Steps that succeeded are kept, so that after
     a failed evaluation the frozen checkpoint is used again.

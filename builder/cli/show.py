@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from builder.cli import complete, output
-from builder.cli.reading import Reader, reading
+from builder.cli.reading import reading
 from builder.cli.revisions import naming
 from builder.errors import UsageError
 
@@ -27,7 +27,7 @@ def command(what: str, repro: bool, repo: Path | None, form: str) -> None:
     from builder.runs.lookup import meant_by
 
     with reading(repo) as reader:
-        meant = meant_by(what or _last(reader), naming(reader))
+        meant = meant_by(what or reader.last_run(), naming(reader))
         if repro and meant.kind != "run":
             raise UsageError(f"--repro repeats a run, and {what} is a {meant.kind}", "`builder status` lists runs")
         if meant.kind == "run":
@@ -42,13 +42,3 @@ def command(what: str, repro: bool, repo: Path | None, form: str) -> None:
             from builder.cli.showing_graph import show_graph
 
             show_graph(reader, meant, form)
-
-
-def _last(reader: Reader) -> str:
-    from builder.cli.starting import who
-    from builder.runs.lookup import last_run
-
-    found = last_run(reader.ledger, who())
-    if not found:
-        raise UsageError("there is no run yet", "`builder run FLOW` starts one; `builder show REV` explains a commit")
-    return found

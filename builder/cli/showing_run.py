@@ -129,11 +129,11 @@ def _steps(seen: Seen) -> None:
 
 def step_rows(seen: Seen) -> Iterator[tuple[str, ...]]:
     from builder.steps.explain import took_in_words
-    from builder.steps.outcome import steps_of
+    from builder.steps.outcome import state_of_step, steps_of
 
     for step, record in steps_of(seen.records).items():
         took = _seconds(record)
-        state = f"{record['state']} (of {record['kept']})" if record.get("kept") else str(record["state"])
+        state = state_of_step(record, seen.state) + (f" (of {record['kept']})" if record.get("kept") else "")
         yield (step, state, "" if took is None else took_in_words(took), str(record.get("tries", 1)), str(record.get("started", "")))
 
 
@@ -174,10 +174,10 @@ def commit_line(commit: Commit) -> str:
 def as_json(story: Story) -> dict[str, Any]:
     """The documented form (docs/reference/json.md)."""
     from builder.cli.status import as_json as plain
-    from builder.steps.outcome import steps_of
+    from builder.steps.outcome import state_of_step, steps_of
 
     told, seen = story.told, story.seen
-    steps = [_step(step, record) for step, record in steps_of(seen.records).items()]
+    steps = [{**_step(step, record), "state": state_of_step(record, seen.state)} for step, record in steps_of(seen.records).items()]
     return {
         "kind": "run",
         **plain(seen),
@@ -201,7 +201,7 @@ def as_json(story: Story) -> dict[str, Any]:
 
 def _step(step: str, record: Mapping[str, Any]) -> dict[str, Any]:
     times = {"started": record.get("started", ""), "ended": record.get("ended", ""), "seconds": _seconds(record)}
-    return {"step": step, "state": record["state"], **times, "tries": record.get("tries", 1), "kept": record.get("kept", "")}
+    return {"step": step, **times, "tries": record.get("tries", 1), "kept": record.get("kept", "")}
 
 
 def changes_json(since: Changes) -> dict[str, Any]:

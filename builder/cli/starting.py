@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
@@ -92,6 +93,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
         target_of(settings)
     flow = choose_flow(target.flow, settings)
     check_flow(target.flow, flow, asked.overrides, asked.config)
+    _check_external(maker.git, commit, flow, asked, None if on == "argo" else os.environ)
     interpreter = _interpreter(maker, flow.python, target.flow) if on == "local" else None
     origin = origin or (asked.child.origin if asked.child else Origin(who=who()))
     origin = replace(origin, main=snapshot is None and on_default_branch(maker.git, commit))
@@ -99,6 +101,22 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
     run, label = asked.child.run if asked.child else "", _label(target.flow, commit, snapshot)
     return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, source_of(maker.git, wanted), run)
+
+
+def _check_external(git: Git, commit: Commit, flow: FlowSettings, asked: Asked, environ: Mapping[str, str] | None) -> None:
+    from builder.runs.prepare import check_external, chosen_evals
+    from builder.settings import ExternalSettings
+
+    for action in chosen_evals(asked.target.flow, flow, asked.overrides.evals):
+        external = flow.evals[action]
+        if isinstance(external, ExternalSettings):
+            check_external(f"[flow.{asked.target.flow}.evals.{action}]", external, partial(_has, git, commit), environ)
+
+
+def _has(git: Git, commit: Commit, path: str) -> bool:
+    """Whether the commit has a file or a directory there."""
+    wanted = os.fsencode(path.rstrip("/"))
+    return any(entry.path == wanted or entry.path.startswith(wanted + b"/") for entry in git.entries(commit, submodules=True))
 
 
 def source_of(git: Git, wanted: Wanted) -> Source:

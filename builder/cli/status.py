@@ -11,7 +11,7 @@ import click
 
 from builder.cli import complete, output
 from builder.cli.reading import Reader, reading
-from builder.errors import RevisionError, UsageError
+from builder.errors import RevisionError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from builder.runs.history import Filter, Seen
@@ -46,7 +46,10 @@ def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows:
         if watch:
             _watch(reader, wanted, last, form)
         else:
-            show(reader.runs(wanted, last), form)
+            runs = reader.runs(wanted, last)
+            show(runs, form)
+            if not runs:
+                output.note(_nothing(reader, flow))
 
 
 def _filter(reader: Reader, flow: str, revision: str, *, mine: bool) -> Filter:
@@ -90,8 +93,16 @@ def show(runs: Sequence[Seen], form: str) -> None:
             output.result(seen.run)
     elif runs:
         _table(runs)
-    else:
-        output.note("no such run yet; `builder run FLOW` starts one")
+
+
+def _nothing(reader: Reader, flow: str) -> str:
+    """Whoever looks in the wrong place, or for what is not there, should see it."""
+    if reader.maybe_git is None and reader.settings.file is None:
+        raise SourceError(f"{reader.start} is in no git repository, and there is no builder.toml", "name the repository with --repo DIR")
+    if flow and flow not in reader.settings.flow:
+        known = ", ".join(sorted(reader.settings.flow)) or "none"
+        return f"no run of {flow} in {reader.objects.name}, nor a [flow.{flow}] in the settings; flows here: {known}"
+    return f"no such run in {reader.objects.name} yet; `builder run FLOW` starts one"
 
 
 def _table(runs: Sequence[Seen]) -> None:

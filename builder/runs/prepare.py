@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
 from builder.model.run import STEPS
 from builder.model.tree import Commit
-from builder.settings import DataSettings, FlowSettings, LaunchSettings, Settings
+from builder.settings import DataSettings, ExternalSettings, FlowSettings, LaunchSettings, Settings
 from builder.steps import contract
 from builder.steps.request import Origin, Place, Request
 
@@ -35,9 +35,22 @@ class Overrides:
         for word in words:
             if "=" not in word or word.startswith("="):
                 raise UsageError(f"{word!r} is not key=value")
-        chosen = [word.partition("=")[2] for word in words if word.partition("=")[0] == EVALS]
-        evals = tuple(name for name in (chosen[-1].split(",") if chosen else ()) if name)
-        return cls(tuple(word for word in words if word.partition("=")[0] != EVALS), evals)
+        keys = [word.partition("=")[0] for word in words]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice:
+            raise UsageError(f"{twice} is given twice", "leave one of them out")
+        return cls(tuple(word for word in words if not word.startswith(f"{EVALS}=")), _evals(words))
+
+
+def _evals(words: Sequence[str]) -> tuple[str, ...]:
+    """What `evals=click,type` names; nothing where it is not said."""
+    for word in words:
+        if word.startswith(f"{EVALS}="):
+            evals = tuple(filter(None, word.partition("=")[2].split(",")))
+            if not evals:
+                raise UsageError(f"{word} names no action type", "leave it out to evaluate all of them")
+            return evals
+    return ()
 
 
 def choose_flow(name: str, settings: Settings) -> FlowSettings:
@@ -131,6 +144,19 @@ def _check_placeholders(name: str, flow: FlowSettings) -> None:
     for action, command in flow.evals.items():
         if isinstance(command, tuple):
             contract.fill(command, {**known, "action": action}, f"[flow.{name}.evals] {action}")
+
+
+def check_external(where: str, external: ExternalSettings, has: Callable[[str], bool], environ: Mapping[str, str] | None) -> None:
+    """What an evaluation by others needs must not turn out to be missing after the training.
+
+    `has` says whether the commit has a file or directory; `environ` is None where the steps' variables cannot be known. Raises
+    SettingsError, UsageError.
+    """
+    if external.samples and not has(external.samples):
+        raise SettingsError(f"{where} samples: the commit has no {external.samples}")
+    if environ is not None and not environ.get(external.key_env):
+        hint = "set it, or name other action types: evals=..."
+        raise UsageError(f"{where}: there is no ${external.key_env}, with which the result is signed", hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def _broken_off(request: Request, error: BaseException) -> dict[str, Any]:
     """How a run ends that is asked to, or cannot start."""
     if not isinstance(error, (KeyboardInterrupt, SystemExit)):
         return {"state": "failed", "error": str(error), "hint": getattr(error, "hint", "")}
-    return stopped_by(objects_of(request), request.run)
+    how = error.args[0] if error.args and isinstance(error.args[0], str) else "ctrl-C"
+    return {"error": f"{request.run} was ended by {how}", **stopped_by(objects_of(request), request.run)}
 
 
 def _result(watched: Watched, ledger: Ledger, code: int) -> RunResult:

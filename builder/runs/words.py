@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from builder.data.interface import Objects
 from builder.data.ledger import Ledger
 from builder.deploy.cluster import Cluster
-from builder.errors import RevisionError
+from builder.errors import ClusterError, RevisionError
 from builder.runs.history import Filter, runs_of
 from builder.steps import green
 
@@ -63,7 +63,10 @@ def _green(flow: str, sources: Sources) -> Stands:
 
 
 def _live(flow: str, sources: Sources) -> Stands:
-    cluster = sources.connect()
+    try:
+        cluster = sources.connect()
+    except ClusterError as error:
+        raise ClusterError(f"live is what the schedules of {flow} in the cluster run: {error.message}", error.hint) from error
     commits: dict[str, list[str]] = {}
     for cron in cluster.list("cronworkflows", {"builder/flow": flow}):
         commits.setdefault(str(cron["metadata"]["labels"].get("builder/commit", "")), []).append(str(cron["metadata"]["name"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,18 @@ ENVIRONMENT = {
 """Variables that stand above the file. None of [image]: a commit's image must not depend on somebody's shell."""
 
 
-def load(start: Path, environ: Mapping[str, str]) -> Settings:
+Read = Callable[[Path], bytes | None]
+"""Gives a file's bytes; None when there is no such file."""
+
+
+def load(start: Path, environ: Mapping[str, str], read: Read | None = None) -> Settings:
     """The settings in force in `start`: the nearest builder.toml, or pyproject.toml with [tool.builder], from there upwards.
 
-    One file only, never merged with another; defaults where there is none. Raises SettingsError.
+    One file only, never merged with another; defaults where there is none. `read` looks elsewhere than on the disk. Raises SettingsError.
     """
     start = start.absolute()
     for directory in (start, *start.parents):
-        found = _read(directory, start)
+        found = _read(directory, start, read or _bytes)
         if found is not None:
             return _with_environment(found, environ)
     return _with_environment(Settings(root=_git_top(start) or start, origin=_origins(Tables(), {}, "")), environ)
@@ -67,12 +71,12 @@ def has_project_table(directory: Path) -> bool:
     return raw is not None and b"builder" in raw and project_table(parse(raw, PROJECT_FILE)) is not None
 
 
-def _read(directory: Path, start: Path) -> Settings | None:
+def _read(directory: Path, start: Path, read: Read) -> Settings | None:
     file, project = directory / FILE, directory / PROJECT_FILE
-    raw = _bytes(project)
+    raw = read(project)
     name = os.path.relpath(project, start)
     table = project_table(parse(raw, name)) if raw is not None and b"builder" in raw else None
-    data = _bytes(file)
+    data = read(file)
     if data is not None:
         if table is not None:
             raise SettingsError(f"{directory} has both {FILE} and [{PROJECT_TABLE}] in {PROJECT_FILE}", "keep one of them")

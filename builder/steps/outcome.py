@@ -78,6 +78,11 @@ def steps_of(records: Records) -> Records:
     return dict(sorted(((step, record) for step, record in records.items() if step not in (RUN, EXIT)), key=by_beginning))
 
 
+def state_of_step(record: Mapping[str, Any], run_state: str) -> str:
+    """A step that went on when its run ended, and could not write down its own end, ended as the run did."""
+    return run_state if run_state in ENDED and record["state"] not in (*ENDED, "missing") else str(record["state"])
+
+
 def _evaluated(step: str, record: Mapping[str, Any]) -> bool:
     return step.startswith("evaluate-") and "result" in record
 

@@ -72,6 +72,21 @@ def test_the_score_of_a_partner_is_in_the_report(team: Repository, capsys: pytes
     assert json.loads(said.out)["scores"] == {"click": 0.5, "drag": 0.75}
 
 
+def test_what_is_missing_is_told_before_the_training(
+    team: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(team, "2m")
+    monkeypatch.delenv("PARTNER_KEY")
+    assert builder(["run", "finetune@HEAD"]) == 2
+    assert "there is no $PARTNER_KEY, with which the result is signed" in capsys.readouterr().err
+    monkeypatch.setenv("PARTNER_KEY", "secret")
+    (team.directory / "data/drag.jsonl").unlink()
+    commit(team, "3m")
+    assert builder(["run", "finetune@HEAD"]) == 2
+    assert "[flow.finetune.evals.drag] samples: the commit has no data" in capsys.readouterr().err
+    assert not (team.directory / ".builder/data/ledger").exists()
+
+
 def test_without_an_answer_the_run_goes_on(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     commit(team, "1s")
     assert builder(["run", "finetune@HEAD", "-o", "json"]) == 0

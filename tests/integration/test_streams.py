@@ -77,4 +77,4 @@ from builder.cli import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

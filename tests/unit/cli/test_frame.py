@@ -132,7 +132,7 @@ def test_wrong_usage_ends_with_2(line: list[str], capsys: pytest.CaptureFixture[
         (StoreError("r/x: cannot push", "try again"), 1, "error: r/x: cannot push\nhint: try again\n"),
         (SettingsError("builder.toml: a: unknown key"), 2, "error: builder.toml: a: unknown key\n"),
         (AuthError("r: denied"), 4, "error: r: denied\n"),
-        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
         (KeyError("x"), 1, "error: internal error: KeyError: 'x'\nhint: run it again with -v"),
         (BuilderError("\x1b[31mred\x07"), 1, "error: \\x1b[31mred\\x07\n"),
         (click.exceptions.Exit(1), 1, ""),

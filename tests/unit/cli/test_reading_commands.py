@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from builder.cli import complete, frame, output, status
-from builder.data.ledger import RUN, Ledger
+from builder.data.ledger import RUN, Ledger, now
 from tests.fixtures.records import root, submit_run, write_run
 from tests.fixtures.repositories import Repository
 
@@ -36,12 +37,40 @@ def said(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> tuple[
 
 
 def test_where_nothing_ran_yet(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "status -o table") == ("", "no such run yet; `builder run FLOW` starts one\n")
+    assert said(capsys, "status -o table") == ("", f"no such run in {team}/.builder/data yet; `builder run FLOW` starts one\n")
+    assert "nor a [flow.other] in the settings; flows here: mine" in said(capsys, "status --flow other")[1]
     assert said(capsys, "status -o json")[0] == "[]\n"
     assert "there is no run yet" in said(capsys, "show", 2)[1]
     assert "mine  finetune  evals=a" in said(capsys, "status --flows -o table")[0]
     assert "never ran" in said(capsys, "status --flows -o table")[0]
     assert not (team / ".builder").exists(), "who reads writes nothing"
+
+
+def test_a_place_that_is_none(team: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(team.parent)
+    assert "is in no git repository, and there is no builder.toml" in said(capsys, "status", 1)[1]
+
+
+def test_settings_that_somebody_is_editing(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the last commit count for looking, and for stopping."""
+    (team / "builder.toml").write_text(SETTINGS.replace("[image]", '[image]\nnope = 1\n[data]\nroot = "elsewhere"\n[image]', 1))
+    write_run(root(team), "one")
+    for line in ("status", "show one", "logs one", "stop one"):
+        _, told = said(capsys, line)
+        assert told.startswith("warning: builder.toml: line 5"), line
+        assert "until that is mended, settings of the last commit count" in told, line
+    assert "error: builder.toml: line 5" in said(capsys, "run mine", 2)[1]
+    (team / ".git/refs/heads/main").unlink()
+    assert "error: builder.toml: line 5" in said(capsys, "status", 2)[1], "there are none"
+
+
+def test_a_step_that_could_not_say_how_it_ended(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger(root(team))
+    write_run(root(team), "one")
+    ledger.write("one", "finetune", {"state": "running", "started": now()})
+    ledger.write("one", RUN, {**ledger.read("one")[RUN], "state": "stopped", "ended": now()})
+    assert ("finetune", "stopped") in [(step["step"], step["state"]) for step in json.loads(said(capsys, "show one -o json")[0])["steps"]]
+    assert any(line.split()[:2] == ["finetune", "stopped"] for line in said(capsys, "show one")[0].splitlines())
 
 
 def test_what_does_not_go_together(team: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,18 @@ from builder.model.tree import Commit
 from builder.runs.interpreter import choose_interpreter
 from builder.runs.local import metaflow_environment
 from builder.runs.places import Directories, in_the_image, on_this_machine
-from builder.runs.prepare import Overrides, Wanted, check_flow, check_places, choose_flow, chosen_evals, flow_file, make_request, placed
+from builder.runs.prepare import (
+    Overrides,
+    Wanted,
+    check_external,
+    check_flow,
+    check_places,
+    choose_flow,
+    chosen_evals,
+    flow_file,
+    make_request,
+    placed,
+)
 from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings
 from builder.steps.request import Request, identity
 from tests.fixtures.requests import request_in
@@ -50,6 +61,23 @@ def test_evals_is_the_flows_and_the_rest_the_configurations() -> None:
     assert Overrides.parse(["lr=1", "evals=click,type", "a.b=c=d"]) == Overrides(("lr=1", "a.b=c=d"), ("click", "type"))
     with pytest.raises(UsageError, match="'lr' is not key=value"):
         Overrides.parse(["lr"])
+    for words, message in (
+        (["lr=1", "lr=2"], "lr is given twice"),
+        (["evals=,"], "evals=, names no action type"),
+        (["evals="], "names no"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            Overrides.parse(words)
+
+
+def test_what_an_evaluation_by_others_needs_is_looked_for_first() -> None:
+    external = ExternalSettings(samples="data/drag", key_env="KEY")
+    check_external("[it]", external, lambda path: path == "data/drag", {"KEY": "secret"})
+    check_external("[it]", external, lambda _: True, None)
+    with pytest.raises(SettingsError, match=r"\[it\] samples: the commit has no data/drag"):
+        check_external("[it]", external, lambda _: False, None)
+    with pytest.raises(UsageError, match=r"\[it\]: there is no \$KEY"):
+        check_external("[it]", external, lambda _: True, {"KEY": ""})
 
 
 def test_choosing_evaluations() -> None:
