@@ -106,7 +106,10 @@ def seconds_between(record: Mapping[str, Any]) -> float | None:
 
 
 def seconds_of_run(records: Records) -> float | None:
-    """From the start of the run to its end, waiting included; None while it goes on."""
+    """From the start of the run to its end, waiting included; None while it goes on. Who watched it knows better than whole seconds do."""
+    watched = records.get(RUN, {})
+    if "seconds" in watched and watched.get("ended") == ended_of(records):
+        return float(watched["seconds"])
     started, ended = started_of(records), ended_of(records)
     return max(0.0, seconds_of(ended) - seconds_of(started)) if started and ended else None
 
