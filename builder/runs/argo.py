@@ -17,6 +17,7 @@ from builder.runs.history import Seen
 from builder.runs.supervise import Tell
 from builder.settings import QueueSettings
 from builder.steps.config import about
+from builder.steps.explain import seconds_of_run
 from builder.steps.outcome import result_of
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
@@ -90,7 +91,7 @@ def _workflow(request: Request, template: Mapping[str, Any], arguments: Mapping[
 
 def follow(cluster: Cluster, request: Request, tell: Tell, waiting: Callable[[str], None]) -> RunResult:
     """Watches the run to its end: steps by the ledger, the rest by what Argo says. `waiting` is told for what it waits."""
-    ledger, began, said = ledger_of(request), time.monotonic(), ""
+    ledger, said = ledger_of(request), ""
     while True:
         records = ledger.read(request.run)
         for step, record in records.items():
@@ -102,7 +103,7 @@ def follow(cluster: Cluster, request: Request, tell: Tell, waiting: Callable[[st
             said = message
             waiting(message)
         if status.get("phase") in ("Succeeded", "Failed", "Error"):
-            return replace(_ended(ledger, request.run, status), seconds=round(time.monotonic() - began, 3))
+            return _ended(ledger, request.run, status)
         time.sleep(_LOOK_EVERY)
 
 
@@ -119,7 +120,9 @@ def workflow_status(cluster: Cluster, run: str) -> dict[str, Any]:
 
 def _ended(ledger: Ledger, run: str, status: Mapping[str, Any]) -> RunResult:
     """Argo says that it is over, and the exit handler has written why."""
-    result = result_of(run, ledger.read(run))
+    records = ledger.read(run)
+    result = result_of(run, records)
+    result = replace(result, seconds=seconds_of_run(records) or result.seconds)
     if status["phase"] == "Succeeded" or result.state in ("failed", "stopped"):
         return result
     return replace(result, state="failed", error=result.error or f"{run}: {status.get('message', 'Argo gives no reason')}")
