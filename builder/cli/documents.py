@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.document import Document
 from builder.cli.documents_of_runs import DOCUMENTS_OF_RUNS
+from builder.cli.documents_of_slimming import DOCUMENTS_OF_SLIMMING
 
 _RUN = Document(
     {
@@ -100,6 +101,7 @@ DOCUMENTS = {
         },
     ),
     **DOCUMENTS_OF_RUNS,
+    **DOCUMENTS_OF_SLIMMING,
     "builder doctor": Document(
         {"checks": "in the order in which they ran"},
         {

@@ -1,0 +1,47 @@
+"""What `builder slim-repo -o json` prints."""
+
+from __future__ import annotations
+
+from builder.cli.document import Document
+
+_PLANNED = {
+    "stage": "`planned`: the plan waits for its approval",
+    "approve": "the hash of this plan and this source, for `--approve`",
+    "work": "the directory it works in",
+    "plan": "the plan's file",
+    "report": "the file with the numbers about the repository",
+    "archive": "where all that goes is kept",
+    "commits": "how many the history has, notes aside",
+    "clone": "bytes of `git clone`: `filter_blob_limit_1m` with that filter and no rewrite, `before`, estimated `after`",
+    "removed": "`file_versions` (blobs) and their `size`; how many are `gone`, and the `disk` they took; `spared_by_tips`",
+    "lfs": "`objects` and their `size`, of these `at_tips` and `archived`",
+    "lfs_missing": "LFS objects that nobody has, by oid",
+    "next": "the command that goes on, or empty",
+}
+_DONE = {
+    **_PLANNED,
+    "stage": "`verified` or `published`",
+    "verified": "`commits` compared, of which `changed` have new names; `unsigned` lost a signature; the message of `left` still names an old "
+    "commit; `headers` of commits that were dropped",
+    "unsigned_tags": "old tags that lost a signature",
+    "before": "bytes of the mirror's objects",
+    "after": "bytes of the new repository's objects",
+    "repository": "the new repository, bare",
+    "manifest": "where the archive says what it holds",
+    "bundle": "`path` and `size` of the original's bundle",
+    "published": "null, or with `--publish-to`: `url`, how many `refs`, those `skipped`, `warnings`, and `head`",
+}
+DOCUMENTS_OF_SLIMMING = {
+    "builder slim-repo": Document(_PLANNED, {}),
+    "builder slim-repo --approve": Document(_DONE, {}),
+    "builder slim-repo --status": Document(
+        {
+            "work": "the directory it works in",
+            "done": "of `mirrored`, `planned`, `archived`, `rewritten`, `verified`, `recorded`, `bundled`, `published`",
+            "stage": "the last of them; `new` when there is none",
+            "approve": "the hash of the plan as it is now, or empty",
+            "next": "the command that goes on, or empty",
+        },
+        {},
+    ),
+}

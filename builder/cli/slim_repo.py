@@ -1,0 +1,219 @@
+"""`builder slim-repo`: a big repository made small, once. A thin shell over the library `repo_slim`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.cli import output
+from builder.errors import BuilderError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from repo_slim.errors import SlimError
+    from repo_slim.slim import Asked
+
+
+@click.command("slim-repo")
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "--work", metavar="DIR", type=click.Path(path_type=Path), help="Where it works. Default: NAME.slim beside SOURCE, or here for a URL."
+)
+@click.option(
+    "--drop-over", metavar="SIZE", help="Take out files larger than this: 500kB, 1MB. Default: 1MB where nothing else is asked for."
+)
+@click.option("--drop", metavar="GLOB", multiple=True, help="Take out what matches, of any size: '*.ckpt', 'data/**'. May be repeated.")
+@click.option("--keep", metavar="GLOB", multiple=True, help="Keep what matches, whatever else is said. May be repeated.")
+@click.option("--lfs", type=click.Choice(["keep-pointers", "drop"]), help="Pointers to LFS objects. Default: keep-pointers.")
+@click.option(
+    "--replace", type=click.Choice(["delete", "placeholder"]), help="What stands where a file was. Default: delete, that is nothing."
+)
+@click.option("--archive", metavar="DIR|s3://...", default="", help="Where all that goes is kept. Default: [data] root.")
+@click.option("--approve", metavar="HASH", default="", help="Go on with the plan that has this hash.")
+@click.option("--publish-to", metavar="URL", default="", help="Push the new history to this new, empty remote, and clone it back.")
+@click.option("--status", "only_status", is_flag=True, help="Say where it stands, and change nothing.")
+@click.option("--restart", is_flag=True, help="Forget all that was made in DIR, but not the archive, and begin anew.")
+@output.format_option("table", "json")
+def command(
+    source: str,
+    work: Path | None,
+    drop_over: str | None,
+    drop: tuple[str, ...],
+    keep: tuple[str, ...],
+    lfs: str | None,
+    replace: str | None,
+    archive: str,
+    approve: str,
+    publish_to: str,
+    only_status: bool,
+    restart: bool,
+    form: str,
+) -> None:
+    """Make a big repository small, losing nothing: every old commit has a new one, and what was taken out is in an archive.
+
+    SOURCE is a path or a URL, and is never written to. The first run mirrors it, writes plan.toml and report.json into DIR, and stops.
+    Read the plan, change it, and approve it by its hash: then what goes is archived, the history is rewritten beside the original, every
+    commit of it is verified, and the original becomes a bundle. --publish-to pushes the result to a new remote. Killed anywhere and run
+    again it goes on where it was. Exit code 2: the hash is not that of this plan and source, or a flag or the plan asks for what cannot be;
+    1: SOURCE changed, or something failed, and nothing is lost.
+    """
+    from repo_slim.errors import SlimError
+
+    if restart and approve:
+        raise UsageError("--restart forgets the plan that --approve is for", "run it with --restart first")
+    try:
+        told = _told(_asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace)), only_status, restart)
+    except SlimError as error:
+        raise _translated(error) from error
+    told["next"] = _next(told)
+    if form == "json":
+        output.document(told)
+    else:
+        _show(told)
+
+
+def _told(asked: Asked, only_status: bool, restart: bool) -> dict[str, Any]:
+    from builder.cli.progress import progress
+    from repo_slim import slim
+
+    if only_status:
+        return slim.status(asked.work)
+    if restart and asked.work.exists():
+        slim.restart(asked.work)
+    return slim.run(asked, progress())
+
+
+def _asked(source: str, work: Path | None, archive: str, approve: str, publish_to: str, rules: dict[str, Any]) -> Asked:
+    from builder.cli.wiring import load_settings
+    from repo_slim.slim import Asked
+
+    settings = load_settings()
+    directory = (work or _default_work(source)).expanduser().absolute()
+    root = archive or settings.data.root
+    if "://" not in root and not archive:
+        root = str(settings.root / Path(root).expanduser())
+        if Path(source).exists() and Path(root).resolve().is_relative_to(Path(source).resolve()):
+            root = str(directory / "archive")  # the source is never written to
+    return Asked(source, directory, root, settings.data.endpoint, rules, approve, publish_to)
+
+
+def _default_work(source: str) -> Path:
+    name = source.rstrip("/").rpartition("/")[2].removesuffix(".git") or "repository"
+    path = Path(source).expanduser()
+    if not path.exists():
+        return Path(f"{name}.slim")
+    return path.resolve().with_name(f"{path.resolve().name.removesuffix('.git')}.slim")
+
+
+def _rules(drop_over: str | None, drop: tuple[str, ...], keep: tuple[str, ...], lfs: str | None, replace: str | None) -> dict[str, Any]:
+    from repo_slim.errors import SlimError
+    from repo_slim.rules import parse_size
+
+    try:
+        size = parse_size(drop_over) if drop_over else None
+    except SlimError as error:
+        raise UsageError(f"--drop-over: {error.message}", error.hint) from error
+    return {"drop_over": size, "drop": drop or None, "keep": keep or None, "lfs": lfs, "replace": replace}
+
+
+def _translated(error: SlimError) -> BuilderError:
+    from repo_slim.errors import AskedError
+
+    kind = UsageError if isinstance(error, AskedError) else BuilderError
+    return kind(error.message, error.hint)
+
+
+def _next(told: Mapping[str, Any]) -> str:
+    """The command that goes on from here; empty when there is no more to do."""
+    words = list(_typed())
+    if told["stage"] == "new":
+        return _line(words)
+    if told["stage"] in ("verified", "bundled", "recorded"):
+        return _line([*words, "--approve", told["approve"], "--publish-to", "URL"])
+    return "" if told["stage"] == "published" else _line([*words, "--approve", told["approve"]])
+
+
+def _typed() -> list[str]:
+    """What was typed, without what only this run was about."""
+    context = click.get_current_context()
+    words = ["builder", "slim-repo", context.params["source"]]
+    for name in ("work", "archive"):
+        if context.params[name]:
+            words += [f"--{name}", str(context.params[name])]
+    return words
+
+
+def _line(words: list[str]) -> str:
+    return " ".join(word if word == "URL" else shlex.quote(word) for word in words)
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    if "commits" not in told:
+        _show_status(told)
+    elif told["stage"] == "planned":
+        _show_plan(told)
+    else:
+        _show_end(told)
+    if told["next"]:
+        output.result(f"next         {told['next']}")
+
+
+def _show_status(told: Mapping[str, Any]) -> None:
+    output.result(f"work         {told['work']}")
+    output.result(f"done         {', '.join(told['done']) or 'nothing yet'}")
+    if told["approve"]:
+        output.result(f"plan's hash  {told['approve']}")
+
+
+def _show_plan(told: Mapping[str, Any]) -> None:
+    clone, removed, lfs, size = told["clone"], told["removed"], told["lfs"], output.size
+    output.result(f"no rewrite   git clone --filter=blob:limit=1m gives about {size(clone['filter_blob_limit_1m'])} as it is now")
+    output.result(
+        f"a clone      {size(clone['before'])} in {output.plural(told['commits'], 'commit')}; about {size(clone['after'])} afterwards"
+    )
+    output.result(
+        f"goes         {output.plural(removed['file_versions'], 'file version')}, {size(removed['size'])}, into {told['archive']}"
+    )
+    if removed["spared_by_tips"]["file_versions"]:
+        spared = removed["spared_by_tips"]
+        output.result(
+            f"stays        {output.plural(spared['file_versions'], 'file version')}, {size(spared['size'])}: protected tips have them"
+        )
+    if lfs["objects"]:
+        counted = f"{output.plural(lfs['objects'], 'object')}, {size(lfs['size'])}"
+        output.result(f"LFS          {counted}; {lfs['archived']['objects']} of them go into the archive")
+    if told["lfs_missing"]:
+        output.warn(f"{output.plural(len(told['lfs_missing']), 'LFS object')} could not be found: `git lfs fetch --all` in the source may")
+    output.result(f"plan         {told['plan']}")
+    output.result(f"report       {told['report']}")
+
+
+def _show_end(told: Mapping[str, Any]) -> None:
+    checked = told["verified"]
+    output.result(f"verified     {output.plural(checked['commits'], 'commit')}, {checked['changed']} of them have new names")
+    output.result(f"before       {output.size(told['before'])}")
+    output.result(f"after        {output.size(told['after'])}")
+    output.result(f"repository   {told['repository']}")
+    output.result(f"archive      {told['manifest']}")
+    output.result(f"undo         git clone --mirror {shlex.quote(told['bundle']['path'])} DIR")
+    for count, what in (
+        (len(checked["unsigned"]), "commits lose their signature"),
+        (len(told["unsigned_tags"]), "tags lose their signature"),
+        (len(checked["left"]), "messages still name an old commit"),
+    ):
+        if count:
+            output.warn(f"{count} {what}: -o json lists them")
+    if told["published"]:
+        _show_published(told["published"])
+
+
+def _show_published(told: Mapping[str, Any]) -> None:
+    output.result(f"published    {output.plural(told['refs'], 'ref')} to {told['url']}, cloned back and compared")
+    if told["skipped"]:
+        output.note(f"not pushed, because a server or one clone owns them: {', '.join(told['skipped'])}")
+    for text in told["warnings"]:
+        output.warn(text)
