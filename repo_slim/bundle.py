@@ -18,7 +18,7 @@ def write_bundle(mirror: Git, path: Path) -> int:
     remove(aside)
     remove(trial)
     head = ["HEAD"] if mirror.ask("rev-parse", "--verify", "--quiet", "HEAD") else []
-    mirror.run("bundle", "create", "--quiet", str(aside.resolve()), "--all", *head)
+    mirror.run("-c", "pack.window=0", "bundle", "create", "--quiet", str(aside.resolve()), "--all", *head)
     restore(aside, trial)
     if Git(trial).refs() != mirror.refs():
         raise VerifyError(f"{aside} does not restore the refs of the source", "run it again; if it stays so, report this")

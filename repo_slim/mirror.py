@@ -94,13 +94,17 @@ def _check(git: Git, source: str) -> None:
         raise SourceError(
             f"{source} is a shallow clone: it lacks history", "`git fetch --unshallow` there, or name the repository it came from"
         )
-    if git.ask("config", "--get-regexp", r"^remote\..*\.promisor$") or _promised(source):
+    if _promised(source):
         raise SourceError(f"{source} is a partial clone: it lacks files", "name the repository that it came from")
     if any(name.startswith("refs/replace/") for name in git.refs()):
         raise SourceError(f"{source} has replaced objects (refs/replace)", "delete them there, or make them permanent with git-filter-repo")
-    if git.run("rev-list", "--max-count=1", "HEAD", "--not", "--all") if git.ask("rev-parse", "--verify", "--quiet", "HEAD") else b"":
+    if (
+        git.run("rev-list", "--max-count=1", "HEAD", "--not", "--glob=refs/*")
+        if git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+        else b""
+    ):
         raise SourceError(f"HEAD of {source} is a commit that no branch has", "give it a branch there: `git branch NAME`")
 
 
 def _promised(source: str) -> bool:
-    return Path(source).is_dir() and bool(Git(Path(source)).ask("config", "--local", "--get", "extensions.partialClone"))
+    return Path(source).is_dir() and bool(Git(Path(source)).ask("config", "--local", "--get-regexp", r"^remote\..*\.promisor$"))

@@ -31,7 +31,9 @@ class Globs:
     def _parts(glob: str) -> tuple[str | None, ...]:
         text = glob.rstrip("/")
         parts = [part for part in text.split("/") if part] if "/" in text else ["**", text]
-        return tuple(None if part == "**" else part for part in parts)
+        last = "*" if parts[-1] == "**" else parts[-1]  # at the end it is whatever is inside, and that goes with all below
+        below = ["*"] if glob.endswith("/") else []
+        return (*(None if part == "**" else part for part in parts[:-1]), last, *below)
 
     def match(self, path: bytes) -> bool:
         names = path.decode("utf-8", "surrogateescape").split("/")
@@ -43,8 +45,6 @@ def _walk(parts: tuple[str | None, ...], names: list[str]) -> bool:
     if not parts:
         return True
     if parts[0] is None:
-        if len(parts) == 1:
-            return len(names) > 0
         return any(_walk(parts[1:], names[skipped:]) for skipped in range(len(names)))
     return bool(names) and _name_matches(parts[0], names[0]) and _walk(parts[1:], names[1:])
 

@@ -19,7 +19,7 @@ _SETTINGS = {
     "core.deltaBaseCacheLimit": "64m",
     "pack.windowMemory": "64m",
     "pack.threads": "2",
-    "core.bigFileThreshold": "32m",  # larger ones are streamed, not loaded
+    "core.bigFileThreshold": "1m",  # larger ones are streamed, not loaded, and nobody looks for deltas between them; those there are stay
     "clone.defaultRemoteName": "origin",
     "tag.gpgSign": "false",
     "commit.gpgSign": "false",

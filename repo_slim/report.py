@@ -14,8 +14,11 @@ _LARGEST, _ROWS = 50, 50
 _LIMIT = 1 << 20
 
 
-def report(git: Git, analysis: Analysis, selection: Selection, tips: Tips) -> dict[str, Any]:
-    """Bytes and counts. `disk` is what something takes in the mirror's packs, `size` what it has as a file."""
+def report(git: Git, analysis: Analysis, selection: Selection, tips: Tips, missing: Iterable[str] = ()) -> dict[str, Any]:
+    """Bytes and counts. `disk` is what something takes in the mirror's packs, `size` what it has as a file.
+
+    `missing`: LFS objects that nobody has.
+    """
     packed = int(git.text("rev-list", "--objects", "--all", "--disk-usage"))
     gone = sum(analysis.disk[blob] for blob in selection.gone)
     head = {blob for _, blob in tips.get("HEAD", ())}
@@ -35,7 +38,8 @@ def report(git: Git, analysis: Analysis, selection: Selection, tips: Tips) -> di
             "disk": gone,
             "spared_by_tips": _sum(analysis, selection.spared),
         },
-        "lfs": _lfs(analysis, selection, protected),
+        "lfs": _lfs(analysis, selection, protected, frozenset(missing)),
+        "lfs_missing": sorted(missing),
         "by_path": _by(analysis, lambda path: [path]),
         "by_directory": _by(analysis, _directories),
         "by_extension": _by(analysis, lambda path: [PurePosixPath(path).suffix or "(none)"]),
@@ -66,14 +70,15 @@ def _sum(analysis: Analysis, blobs: Iterable[str]) -> dict[str, int]:
     }
 
 
-def _lfs(analysis: Analysis, selection: Selection, protected: set[str]) -> dict[str, Any]:
+def _lfs(analysis: Analysis, selection: Selection, protected: set[str], missing: frozenset[str]) -> dict[str, Any]:
     every = {pointer.oid: pointer.size for pointer in analysis.pointers.values()}
     still = {analysis.pointers[blob].oid for blob in protected if blob in analysis.pointers}
+    kept = {oid: pointer.size for oid, pointer in selection.lfs.items() if oid not in missing}
     return {
         "objects": len(every),
         "size": sum(every.values()),
         "at_tips": {"objects": len(still), "size": sum(every[oid] for oid in still)},
-        "archived": {"objects": len(selection.lfs), "size": sum(pointer.size for pointer in selection.lfs.values())},
+        "archived": {"objects": len(kept), "size": sum(kept.values())},
     }
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from repo_slim import process, tags
 from repo_slim.archive import Entry
-from repo_slim.errors import SlimError
+from repo_slim.errors import SourceError
 from repo_slim.files import link_or_copy, remove
 from repo_slim.git import Git
-from repo_slim.history import SYMLINK
+from repo_slim.history import SYMLINK, steps
 from repo_slim.lfs import place
 from repo_slim.selection import Selection
 
@@ -88,10 +88,19 @@ class _Rewrite:
             gone=[name for name in self._git.refs() if name.startswith(_TIPS)],
         )
         changed = {old: new for old, new in names.items() if old != new}
-        if len(set(changed.values())) != len(changed):
-            text = "two commits that differ only in what is removed become one, and both may have notes"
-            raise SlimError(text, "take the notes away in the source, or keep what tells the two apart")
+        for ref, oid in notes.items():
+            self._check_notes(ref, oid, names)
         return self._filter(b"notes", [name.encode() for pair in changed.items() for name in pair])
+
+    def _check_notes(self, ref: str, tip: str, names: Mapping[str, str]) -> None:
+        """Two commits that differ only in what is removed become one, on which there is room for one note of a ref."""
+        known: dict[str, str] = {}
+        for step in steps(self._mirror, tip):
+            for path, *_ in step.changes:
+                old = path.replace(b"/", b"").decode("ascii", "replace")
+                if old in names and known.setdefault(names[old], old) != old:
+                    text = f"{old} and {known[names[old]]} differ only in what is removed: they become one, and both have notes in {ref}"
+                    raise SourceError(text, "take one of the notes away in the source, or keep what tells the two commits apart")
 
     def _filter(self, kind: bytes, fields: Iterable[bytes]) -> dict[str, str]:
         directory = self._git.directory

@@ -67,20 +67,23 @@ def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
 def _expression(glob: str) -> str:
     """As in .gitignore: without a slash it is the name of a file or directory anywhere, with one a path from the top.
 
-    What it matches goes with all that is below. `*` and `?` stop at a slash, `**` does not.
+    What it matches goes with all that is below; with a slash at its end it matches directories only. `*` and `?` stop at a slash; `**`
+    between slashes is any number of directories.
     """
     text = glob.rstrip("/")
     if not text.strip("/") or "\n" in text:
         raise AskedError(f"{glob!r} is no glob", "write *.ckpt, data/** or outputs/")
     start = "" if "/" in text else "(?:.*/)?"
-    return start + "".join(map(_piece, _PIECES.findall(text.removeprefix("/")))) + r"(?:/.*)?\Z"
+    return start + "".join(map(_piece, _PIECES.findall(text.removeprefix("/")))) + (r"/.*\Z" if glob.endswith("/") else r"(?:/.*)?\Z")
 
 
 _PIECES = re.compile(r"\A\*\*/|/\*\*/|/\*\*\Z|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
-_MEANING = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_MEANING = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
 
 
 def _piece(piece: str) -> str:
+    if piece == "**":
+        piece = "*"  # it stands for directories only where it is one itself
     if piece in _MEANING:
         return _MEANING[piece]
     if len(piece) > 2 and piece[0] == "[":

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def restart(work: Path) -> None:
 
 def run(asked: Asked, progress: Progress = SILENT) -> dict[str, Any]:
     """Goes on until the plan waits for its approval, or, approved, to the end. Returns where it stands, as JSON."""
+    asked = replace(asked, work=asked.work.absolute())  # programs are started in other directories
     with locked(asked.work):
         return _Run(asked, progress).go()
 
@@ -146,7 +148,7 @@ class _Run:
         def make() -> dict[str, Any]:
             self._state.forget("archived", "rewritten", "verified", "recorded", "published")  # they were of another plan
             missing = lfs.bring(self._git, self._source, self._analysis.pointers)
-            told = report(self._git, self._analysis, self._selection, self._tips) | {"lfs_missing": list(missing)}
+            told = report(self._git, self._analysis, self._selection, self._tips, missing)
             write_whole(path, json.dumps(told, indent=1).encode())
             written = getattr(self, "_written", (self._state.last("planned") or {}).get("written", ""))
             return {"written": written, "approve": approve, "summary": _summary(told)}
@@ -261,7 +263,7 @@ class _Run:
 def status(work: Path) -> dict[str, Any]:
     """Which stages are done, by name, and the hash that approves the plan, empty while there is none. Changes nothing."""
     state = State(work)
-    done = [stage for stage in STAGES if state.last(stage) is not None]
+    done = list(takewhile(lambda stage: state.last(stage) is not None, STAGES))
     mirrored, path = state.last("mirrored"), work / plan.NAME
     approve = plan.approval(path.read_bytes(), mirrored["refs"]) if mirrored and path.exists() else ""
     current = (state.last("planned") or {}).get("approve") == approve

@@ -128,7 +128,20 @@ def _copied(path: Path, aside: Path, sha256: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     if seen.hexdigest() != sha256:
-        raise DamagedError(f"{path} does not hash to {sha256}", "it changed while it was read, or is damaged")
+        raise _damaged(path, sha256)
+
+
+def _check(path: Path, sha256: str) -> None:
+    with path.open("rb") as file:
+        seen = hashlib.sha256()
+        while chunk := file.read(CHUNK):
+            seen.update(chunk)
+    if seen.hexdigest() != sha256:
+        raise _damaged(path, sha256)
+
+
+def _damaged(path: Path, sha256: str) -> DamagedError:
+    return DamagedError(f"{path} does not hash to {sha256}", "it changed while it was read, or is damaged")
 
 
 class Bucket:
@@ -160,7 +173,9 @@ class Bucket:
                     return None
                 raise
 
-    def put(self, key: str, path: Path, sha256: str, *, give: bool = False) -> None:  # noqa: ARG002 - a directory's business
+    def put(self, key: str, path: Path, sha256: str, *, give: bool = False) -> None:
+        if not give:
+            _check(path, sha256)  # not every server does
         with self._translated(key, "written"), path.open("rb") as file:
             if path.stat().st_size > self._ONE_PART:
                 self._client.upload_fileobj(file, self._bucket, self._prefix + key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})

@@ -13,7 +13,7 @@ _PLANNED = {
     "archive": "where all that goes is kept",
     "commits": "how many the history has, notes aside",
     "clone": "bytes of `git clone`: `filter_blob_limit_1m` with that filter and no rewrite, `before`, estimated `after`",
-    "removed": "`file_versions` (blobs) and their `size`; how many are `gone`, and the `disk` they took; `spared_by_tips`",
+    "removed": "`file_versions` (blobs) and their `size`; how many are `gone`, the `disk` they took; `spared_by_tips`",
     "lfs": "`objects` and their `size`, of these `at_tips` and `archived`",
     "lfs_missing": "LFS objects that nobody has, by oid",
     "next": "the command that goes on, or empty",
@@ -21,8 +21,8 @@ _PLANNED = {
 _DONE = {
     **_PLANNED,
     "stage": "`verified` or `published`",
-    "verified": "`commits` compared, of which `changed` have new names; `unsigned` lost a signature; the message of `left` still names an old "
-    "commit; `headers` of commits that were dropped",
+    "verified": "`commits` compared, of which `changed` have new names; `unsigned` lost a signature; messages of `left` still name an "
+    "old commit; `headers` that were dropped",
     "unsigned_tags": "old tags that lost a signature",
     "before": "bytes of the mirror's objects",
     "after": "bytes of the new repository's objects",

@@ -1,0 +1,134 @@
+"""The command: what it prints, asks for next, and ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.cli import frame
+from builder.cli.documents import DOCUMENTS
+from builder.errors import BuilderError
+from repo_slim import errors
+from tests.fixtures.slim_history import BIG, git, make
+from tests.fixtures.slimming import commit_map, fingerprint
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A history in `team/agent.git`, and an empty working directory beside it."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    (tmp_path / "team").mkdir()
+    make(tmp_path / "team" / "agent.git", 60)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "team" / "agent.git"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    assert frame.run(["slim-repo", *map(str, words)]) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def document(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(printed(capsys, *words, "-o", "json")[0])
+    return found
+
+
+def test_from_a_large_repository_to_a_published_small_one(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Following nothing but what `next` says."""
+    out, _ = printed(capsys, source, "--drop-over", BIG)
+    assert out.startswith("no rewrite   git clone --filter=blob:limit=1m gives about ")
+    words = next_words(out)
+    assert words[:3] == ["builder", "slim-repo", str(source)] and "--approve" in words
+    out, err = printed(capsys, *words[2:])
+    assert "verified     6" in out and "undo         git clone --mirror " in out and "lose" not in out
+    words = next_words(out)
+    assert words[-2:] == ["--publish-to", "URL"]
+    out, err = printed(capsys, *words[2:-1], source.parent / "new.git")
+    assert "published " in out and "next" not in out and "refs/remotes/origin/main" in err
+    assert (source.parent / "agent.slim" / "plan.toml").exists() and (Path.cwd() / ".builder/data/archive/blobs").is_dir()
+    assert len(commit_map(source.parent / "new.git")) > 60
+
+
+def next_words(out: str) -> list[str]:
+    (line,) = [line for line in out.splitlines() if line.startswith("next ")]
+    return shlex.split(line.removeprefix("next "))
+
+
+def test_the_documents_that_are_promised(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = ("--work", "work", "--archive", "kept")
+    assert document(capsys, source, *work, "--status")["stage"] == "new"
+    planned = document(capsys, source, *work, "--drop-over", BIG)
+    assert set(planned) == {"schema", *DOCUMENTS["builder slim-repo"].keys}
+    told = document(capsys, source, *work, "--status")
+    assert set(told) == {"schema", *DOCUMENTS["builder slim-repo --status"].keys}
+    assert told["approve"] == planned["approve"] and told["next"].endswith(f"--approve {planned['approve']}")
+    done = document(capsys, source, *work, "--approve", planned["approve"])
+    assert set(done) == {"schema", *DOCUMENTS["builder slim-repo --approve"].keys} and done["published"] is None
+    out, _ = printed(capsys, source, *work, "--status")
+    assert "mirrored, planned, archived, rewritten, verified, recorded, bundled\n" in out
+    published = document(capsys, source, *work, "--approve", planned["approve"], "--publish-to", "new.git")
+    assert published["stage"] == "published" and published["next"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (("--drop-over", "big"), "--drop-over: 'big' is no size", 2),
+        (("--drop", "/"), "'/' is no glob", 2),
+        (("--restart", "--approve", "1"), "--restart forgets the plan", 2),
+        (("--approve", "0123456789abcdef"), "nothing is planned yet", 2),
+        (("--archive", "ftp://x"), "is no place for an archive", 2),
+    ],
+)
+def test_what_cannot_be(source: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str, code: int) -> None:
+    assert said in printed(capsys, source, *words, code=code)[1]
+
+
+def test_a_source_that_moved_is_no_wrong_usage(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = document(capsys, source)
+    git(source, "update-ref", "refs/tags/late", "main~2")
+    _, err = printed(capsys, source, "--approve", planned["approve"], code=1)
+    assert "its refs changed since" in err and "run it again without --approve" in err
+
+
+def test_begun_anew(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document(capsys, source, "--drop-over", BIG)
+    planned = document(capsys, source, "--restart")
+    assert 'drop_over = "1MB"' in Path(planned["plan"]).read_text()
+
+
+def test_flags_become_the_plan(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--drop", "*.ckpt", "--drop", "/data/**", "--keep", "model-1.bin", "--lfs", "drop", "--replace", "placeholder")
+    text = Path(document(capsys, source, *flags)["plan"]).read_text()
+    for line in (
+        '    "*.ckpt",  # ',
+        '    "/data/**",  # ',
+        '    "model-1.bin",  # ',
+        'lfs = "drop"',
+        'replace = "placeholder"',
+        "# drop_over",
+    ):
+        assert line in text
+
+
+def test_a_source_with_its_data_root_inside_is_not_written_to(source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    git(source.parent, "clone", "--quiet", str(source), "clone")
+    monkeypatch.chdir(source.parent / "clone")
+    before = fingerprint(source.parent / "clone")
+    planned = document(capsys, ".", "--drop-over", BIG)
+    assert planned["archive"] == str(source.parent / "clone.slim" / "archive")
+    document(capsys, ".", "--approve", planned["approve"])
+    assert fingerprint(source.parent / "clone") == before
+
+
+def test_every_error_of_the_library_has_one_root() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) > 8 and all(issubclass(kind, errors.SlimError) and not issubclass(kind, BuilderError) for kind in kinds)
