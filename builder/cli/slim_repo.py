@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli import output
-from builder.errors import BuilderError, UsageError
+from builder.cli import output, slim_check
+from builder.cli.slim_errors import translated
+from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from repo_slim.errors import SlimError
     from repo_slim.slim import Asked
 
 
 @click.command("slim-repo")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="[SOURCE]", default="")
 @click.option(
     "--work", metavar="DIR", type=click.Path(path_type=Path), help="Where it works. Default: NAME.slim beside SOURCE, or here for a URL."
 )
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--publish-to", metavar="URL", default="", help="Push the new history to this new, empty remote, and clone it back.")
 @click.option("--status", "only_status", is_flag=True, help="Say where it stands, and change nothing.")
 @click.option("--restart", is_flag=True, help="Forget all that was made in DIR, but not the archive, and begin anew.")
+@slim_check.options
 @output.format_option("table", "json")
 def command(
     source: str,
@@ -51,6 +52,8 @@ def command(
     publish_to: str,
     only_status: bool,
     restart: bool,
+    check: bool,
+    max_size: str,
     form: str,
 ) -> None:
     """Make a big repository small, losing nothing: every old commit has a new one, and what was taken out is in an archive.
@@ -60,15 +63,22 @@ def command(
     commit of it is verified, and the original becomes a bundle. --publish-to pushes the result to a new remote. Killed anywhere and run
     again it goes on where it was. Exit code 2: the hash is not that of this plan and source, or a flag or the plan asks for what cannot be;
     1: SOURCE changed, or something failed, and nothing is lost.
+
+    Afterwards: --check looks at the index and at HEAD, or at SOURCE, which is then a revision or BASE..REV.
     """
     from repo_slim.errors import SlimError
 
+    if check:
+        slim_check.check(source, max_size, keep, form)
+        return
+    if not source:
+        raise UsageError("SOURCE is missing", "name the repository: a path or a URL")
     if restart and approve:
         raise UsageError("--restart forgets the plan that --approve is for", "run it with --restart first")
     try:
         told = _told(_asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace)), only_status, restart)
     except SlimError as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     told["next"] = _next(told)
     if form == "json":
         output.document(told)
@@ -118,13 +128,6 @@ def _rules(drop_over: str | None, drop: tuple[str, ...], keep: tuple[str, ...], 
     except SlimError as error:
         raise UsageError(f"--drop-over: {error.message}", error.hint) from error
     return {"drop_over": size, "drop": drop or None, "keep": keep or None, "lfs": lfs, "replace": replace}
-
-
-def _translated(error: SlimError) -> BuilderError:
-    from repo_slim.errors import AskedError
-
-    kind = UsageError if isinstance(error, AskedError) else BuilderError
-    return kind(error.message, error.hint)
 
 
 def _next(told: Mapping[str, Any]) -> str:
