@@ -103,6 +103,7 @@ def _body(rules: Rules, analysis: Analysis) -> Iterable[str]:
         larger = [blob for blob, size in analysis.size.items() if size > rules.drop_over]
         yield f"drop_over = {_size_text(rules.drop_over)}  # {_said(analysis, larger)}"
     yield "\n# Whatever these match, of any size. As in .gitignore: *.ckpt anywhere, /data/** from the top, outputs/ with all below."
+    yield "# What looks like dead code is in report.html, with the reasons, ready for this list; nothing of it gets here by itself."
     yield from _globs("drop", rules.drop, analysis, lambda said: said[0])
     yield "\n# What stays, whatever else is said."
     yield from _globs("keep", rules.keep, analysis, lambda said: said[1])

@@ -20,7 +20,7 @@ from repo_slim.files import canonical, digest, remove, write_whole
 from repo_slim.git import Git
 from repo_slim.mirror import Listing, full_url, list_remote, mirror
 from repo_slim.progress import SILENT, Progress
-from repo_slim.report import portable, report
+from repo_slim.report import HTML, JSON, make_report, portable, write_report
 from repo_slim.rewrite import MAP_REF, bring_lfs, rewrite
 from repo_slim.rules import Rules
 from repo_slim.selection import Selection, select
@@ -143,18 +143,20 @@ class _Run:
 
     def _planned(self) -> dict[str, Any]:
         approve = plan.approval(self._plan_bytes, self._listing.hash)
-        path = self._work / "report.json"
+        page, numbers = self._work / HTML, self._work / JSON
 
         def make() -> dict[str, Any]:
             self._state.forget("archived", "rewritten", "verified", "recorded", "published")  # they were of another plan
             missing = lfs.bring(self._git, self._source, self._analysis.pointers)
-            told = report(self._git, self._analysis, self._selection, self._tips, missing)
-            write_whole(path, json.dumps(told, indent=1).encode())
+            with self._progress.task("writing the report"):
+                report = make_report(self._git, self._analysis, self._selection, _name(self._source), missing)
+                write_report(report, self._work)
             written = getattr(self, "_written", (self._state.last("planned") or {}).get("written", ""))
-            return {"written": written, "approve": approve, "summary": _summary(told)}
+            return {"written": written, "approve": approve, "summary": _summary(report.document())}
 
-        known = self._state.done("planned", approve, make, lambda _: path.exists())
-        places = {"work": str(self._work), "plan": str(self._work / plan.NAME), "report": str(path), "archive": self._store.name}
+        known = self._state.done("planned", approve, make, lambda _: page.exists() and numbers.exists())
+        files = {"plan": str(self._work / plan.NAME), "report": str(page), "numbers": str(numbers)}
+        places = {"work": str(self._work), **files, "archive": self._store.name}
         return {"stage": "planned", "approve": approve, **places, **known["summary"]}
 
     # after the approval
@@ -236,7 +238,7 @@ class _Run:
 
     def _recorded(self, approve: str, commits: Mapping[str, str], entries: tuple[Entry, ...], made: Mapping[str, Any]) -> dict[str, Any]:
         def make() -> dict[str, Any]:
-            told = portable(json.loads((self._work / "report.json").read_bytes()))
+            told = portable(json.loads((self._work / JSON).read_bytes()))
             kept = record.make(self._git, approve, self._plan_bytes, told, self._selection, entries, commits)
             ref = record.write_ref(self._slim, self._git, kept, self._analysis.last)
             return {"ref": ref, "manifest": record.write_archive(self._store, kept, entries, self._work / "spool")}
@@ -301,4 +303,6 @@ def _refs_hash(refs: Mapping[str, str]) -> str:
 
 
 def _summary(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: told[key] for key in ("commits", "clone", "removed", "lfs", "lfs_missing")}
+    """What is printed, too. By path it is in the report alone."""
+    lfs = {key: told["lfs"][key] for key in ("objects", "size", "at_tips", "archived")}
+    return {**{key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}, "lfs": lfs}

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
+    from tests.fixtures.browser import Page
     from tests.fixtures.cluster import Cluster
     from tests.fixtures.servers import S3Server
 
@@ -45,6 +46,7 @@ SERVICES = {
     "registry": Service("BUILDER_TEST_REGISTRY", ("docker_registry", "crane")),
     "base": Service("BUILDER_TEST_BASE", ("ngc_base",)),
     "skopeo": Service("BUILDER_TEST_SKOPEO", ("skopeo",)),
+    "chromium": Service("BUILDER_TEST_CHROMIUM", ("chromium", "page")),
     "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
     "mlflow": Service("BUILDER_TEST_MLFLOW", ("mlflow_server",)),
     "cluster": Service(CLUSTER, ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
@@ -64,7 +66,7 @@ NAMESPACE = "{apiVersion: v1, kind: Namespace, metadata: {generateName: test-}}"
 
 def service_places(environ: Mapping[str, str]) -> dict[str, str]:
     """Variable -> value for every service that can be reached now."""
-    known = {f"BUILDER_TEST_{name.upper()}": shutil.which(name) or "" for name in ("skopeo", "kubectl")} | written_down(environ)
+    known = {f"BUILDER_TEST_{name.upper()}": shutil.which(name) or "" for name in ("skopeo", "chromium", "kubectl")} | written_down(environ)
     known |= {name: value for name, value in environ.items() if name.startswith("BUILDER_TEST_")}
     return {name: value for name, value in known.items() if value and reachable(api_server(value) if name == CLUSTER else value)}
 
@@ -255,6 +257,20 @@ def crane(services: dict[str, str]) -> str:
 @pytest.fixture(scope="session")
 def skopeo(services: dict[str, str]) -> str:
     return services["BUILDER_TEST_SKOPEO"]
+
+
+@pytest.fixture(scope="session")
+def chromium(services: dict[str, str]) -> str:
+    return services["BUILDER_TEST_CHROMIUM"]
+
+
+@pytest.fixture
+def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+    """A tab of a browser of its own."""
+    from tests.fixtures.browser import browser
+
+    with browser(chromium, tmp_path / "chromium") as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -58,11 +58,11 @@ def command(
 ) -> None:
     """Make a big repository small, losing nothing: every old commit has a new one, and what was taken out is in an archive.
 
-    SOURCE is a path or a URL, and is never written to. The first run mirrors it, writes plan.toml and report.json into DIR, and stops.
-    Read the plan, change it, and approve it by its hash: then what goes is archived, the history is rewritten beside the original, every
-    commit of it is verified, and the original becomes a bundle. --publish-to pushes the result to a new remote. Killed anywhere and run
-    again it goes on where it was. Exit code 2: the hash is not that of this plan and source, or a flag or the plan asks for what cannot be;
-    1: SOURCE changed, or something failed, and nothing is lost.
+    SOURCE is a path or a URL, and is never written to. The first run mirrors it, writes plan.toml and report.html (and .json) into DIR, and
+    stops. Read both, change the plan, and approve it by its hash: then what goes is archived, the history is rewritten beside the original,
+    every commit of it is verified, and the original becomes a bundle. --publish-to pushes the result to a new remote. Killed anywhere and
+    run again it goes on where it was. Exit code 2: the hash is not that of this plan and source, or a flag or the plan asks for what cannot
+    be; 1: SOURCE changed, or something failed, and nothing is lost.
 
     Afterwards: --check looks at the index and at HEAD, or at SOURCE, which is then a revision or BASE..REV.
     """
