@@ -30,6 +30,9 @@ _TEST = re.compile(r"(?:.*/)?(?:tests?/.*|test_[^/]*|[^/]*_test\.py|conftest\.py
 _BY_NAME = frozenset(("__main__.py", "manage.py", "wsgi.py", "asgi.py", "sitecustomize.py", "usercustomize.py", "fabfile.py", "tasks.py"))
 """Names that some program looks for by itself."""
 _MAIN = re.compile(rb"""^if\s+(?:__name__\s*==\s*['"]__main__['"]|['"]__main__['"]\s*==\s*__name__)""", re.MULTILINE)
+_DOES = re.compile(rb"^(?:[A-Za-z_][\w.]*\(|(?:for|while|with)\s)", re.MULTILINE)
+"""A call, or a loop, where a module has its definitions."""
+_DEFINES = re.compile(rb"^(?:async\s+def|def|class)\s", re.MULTILINE)
 _SHEBANG = re.compile(rb"#![^\n]*\bpython")
 
 
@@ -48,11 +51,15 @@ def is_python(path: str, data: bytes) -> bool:
     return path.endswith((".py", ".pyw")) or bool("." not in path.rpartition("/")[2] and _SHEBANG.match(data))
 
 
-def kind_of_python(path: str, data: bytes, executable: bool) -> Kind | None:
-    """None for a module that is started by nobody."""
+def kind_of_python(path: str, data: bytes, *, executable: bool, packaged: bool) -> Kind | None:
+    """None for a module that is started by nobody.
+
+    What does something from the top to the bottom is a script, too; in a package (`packaged`) only when it defines nothing besides.
+    """
     if _PACKAGING.match(path):
         return "packaging"
     if _TEST.match(path):
         return "test"
     started = executable or path.rpartition("/")[2] in _BY_NAME or _SHEBANG.match(data) or _MAIN.search(data)
-    return "script" if started else None
+    runs_through = _DOES.search(data) and not (packaged and _DEFINES.search(data))
+    return "script" if started or runs_through else None

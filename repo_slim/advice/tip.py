@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
 import re
 import tempfile
 import tokenize
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +22,10 @@ from repo_slim.history import SYMLINK, files_of
 
 ENTRIES = "builder_entries"
 """A package below which every Python file (`m17`) and the code of every notebook (`n3`) is a module of its own."""
-_LARGEST, _LARGEST_NOTEBOOK = 2_000_000, 20_000_000
-"""Bytes: larger files are data, and not looked into."""
+_LARGEST, _LARGEST_CODE = 2_000_000, 20_000_000
+"""Bytes: larger files are data, and not looked into. Code is what is called so, and notebooks, which have pictures in them."""
 _COOKIE = re.compile(r"\A((?:[^\n]*\n)?[ \t\f]*#[^\n]*?)coding(?=[:=])")
+EXECUTABLE = "100755"
 _RELATIVE = re.compile(r"^([ \t]*)from[ \t]*\.[\w.]*", re.MULTILINE)
 """Of a file by itself: what it means is known where the file stands in its package."""
 _MAGIC = re.compile(r"^([ \t]*)[%!?].*$", re.MULTILINE)
@@ -73,10 +76,14 @@ def read_tip(git: Git, commit: str, sizes: Mapping[str, int], scratch: Path) -> 
     """Reads every file of the commit once. Below `scratch`: `tree/` with Python as the commit has it, and `ENTRIES`/."""
     files = [(os.fsdecode(path), mode, blob) for path, mode, blob in files_of(git, commit)]
     names = Names({name_of(path) for path, _, _ in files if path.endswith(".py")} - {""})
+    packages = {path.removesuffix("__init__.py") for path, _, _ in files if path.endswith("/__init__.py")}
     tip = Tip()
     for path, mode, blob, data in _texts(git, files, sizes, tip.large):
         if mode != SYMLINK and is_python(path, data):
-            tip.python.append(_python(scratch, len(tip.python), names, path, blob, data, mode == "100755"))
+            packaged = not packages.isdisjoint(_folders(path))
+            kind = kind_of_python(path, data, executable=mode == EXECUTABLE, packaged=packaged)
+            written = _written(scratch, len(tip.python), path, data)
+            tip.python.append(_python(path, blob, kind, data, names, decoded=written))
         else:
             tip.texts[kind_of_text(path)] += 1
             tip.named.update(names.within(data))
@@ -104,19 +111,28 @@ def _texts(
 
 
 def _is_large(path: str, size: int) -> bool:
-    return size > (_LARGEST_NOTEBOOK if path.endswith(".ipynb") else _LARGEST)
+    return size > (_LARGEST_CODE if path.endswith((".py", ".ipynb")) else _LARGEST)
 
 
-def _python(scratch: Path, number: int, names: Names, path: str, blob: str, data: bytes, executable: bool) -> Python:
+def _folders(path: str) -> set[str]:
+    """`a/b/c.py`: `a/` and `a/b/`."""
+    return {path[: place + 1] for place, char in enumerate(path) if char == "/"}
+
+
+def _written(scratch: Path, number: int, path: str, data: bytes) -> bool:
+    """Puts it where grimp will read it; False where it is no text."""
     text = _decoded(data)
-    if text is not None:
-        _write(scratch / ENTRIES / f"m{number}.py", _RELATIVE.sub(r"\1from builder_entries", text))
-        if _can_be_named(path):
-            _write(scratch / "tree" / path, text)
-    directory = path.rpartition("/")[0]
+    if text is None:
+        return False
+    _write(scratch / ENTRIES / f"m{number}.py", _RELATIVE.sub(r"\1from builder_entries", text))
+    if _can_be_named(path):
+        _write(scratch / "tree" / path, text)
+    return True
+
+
+def _python(path: str, blob: str, kind: Kind | None, data: bytes, names: Names, *, decoded: bool) -> Python:
     said, anywhere = (names.within(each) - {name_of(path)} for each in (without_imports(data), data))
-    kind = kind_of_python(path, data, executable)
-    return Python(path, blob, kind, said, anywhere - said, text is not None, places_loaded(directory, data))
+    return Python(path, blob, kind, said, anywhere - said, decoded, places_loaded(path.rpartition("/")[0], data))
 
 
 def _decoded(data: bytes) -> str | None:
@@ -140,11 +156,17 @@ def _write(path: Path, text: str) -> None:
 
 
 def _code_of(notebook: bytes) -> str:
-    """The code of a notebook's cells, without what only IPython understands. https://nbformat.readthedocs.io"""
+    """The code of a notebook's cells, without what only IPython understands; empty where that is no Python that can be parsed.
+
+    https://nbformat.readthedocs.io
+    """
     try:
         cells = json.loads(notebook)["cells"]
         sources = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
-        code = "\n".join(source if isinstance(source, str) else "".join(source) for source in sources)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        code = _MAGIC.sub(r"\1pass", "\n".join(source if isinstance(source, str) else "".join(source) for source in sources))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError):
         return ""
-    return _MAGIC.sub(r"\1pass", code)
+    return code

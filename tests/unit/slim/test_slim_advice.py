@@ -171,6 +171,20 @@ def test_a_script_that_nothing_starts_is_told_apart(repository: Repository) -> N
     assert [each.path for each in advice.scripts if each.path.startswith("tools")] == ["tools/forgotten_job.py"]
 
 
+RUNS = b"from agent.legacy import loop_one\nimport os\nprint(os.sep)\n"
+
+
+@pytest.mark.parametrize("path", ["tools/make_data.py", "agent/deep/make_data.py"])
+def test_what_runs_from_the_top_to_the_bottom_is_a_script(repository: Repository, path: str) -> None:
+    advice = advice_of(repository, PACKAGE | {path: RUNS, "go.sh": b"python train.py"})
+    assert (dead_in(advice), [each.path for each in advice.scripts]) == (set(), [path])
+
+
+def test_a_module_that_does_something_is_a_module(repository: Repository) -> None:
+    advice = advice_of(repository, PACKAGE | {"agent/deep/registers.py": b"def f(): pass\nregister(f)\n"})
+    assert dead_in(advice) == {*LEGACY, "agent/deep/registers.py"}
+
+
 def test_what_was_changed_lately_is_in_use(repository: Repository) -> None:
     advice = advice_of(repository, PACKAGE, {"agent/legacy/loop_one.py": b"from . import zombie\nx = 2\n"})
     assert dead_in(advice) == set()
