@@ -56,6 +56,10 @@ class RevisionError(SourceError):
     exit_code = 2
 
 
+class OldNameError(RevisionError):
+    """A name from before the history was slimmed that leads to no commit of this clone, or to several."""
+
+
 class StoreError(BuilderError):
     """A registry, a layout on disk or a Docker daemon did not do what was asked."""
 

@@ -220,7 +220,7 @@ def making(repo: Path | None, to: str = "", base: str = "", *, refresh: bool = F
     """Opens the repository around `repo` (the working directory when None) and the store."""
     start = (repo or Path.cwd()).absolute()
     settings = wiring.load_settings(start)
-    with Git.open(start) as git:
+    with Git.open(start, output.note) as git:
         store = wiring.open_store(to, settings)
         if dry_run:
             from builder.stores.dry import DryRun

@@ -60,7 +60,7 @@ class Reader:
         """Raises SourceError when there is no repository here."""
         from builder.source.repository import Git
 
-        return Git.open(self.start)
+        return Git.open(self.start, output.note)
 
     @cached_property
     def maybe_git(self) -> Git | None:

@@ -70,5 +70,7 @@ def _resolve(reader: Reader, flow: str, revision: str) -> str:
     try:
         named = flow or (only_flow(reader.settings) if split(revision)[0] else "")
         return find_commit(reader, named, revision).sha
+    except RevisionError:
+        raise
     except SourceError as error:
         raise RevisionError(error.message, error.hint) from error

@@ -10,7 +10,7 @@ from builder.data.interface import Objects
 from builder.data.keys import is_plain_name
 from builder.data.ledger import Ledger
 from builder.data.threads import in_threads
-from builder.errors import RevisionError, UsageError
+from builder.errors import OldNameError, RevisionError, UsageError
 from builder.runs.graph import commit_of_image
 from builder.runs.history import Filter, newest_first, runs_of
 from builder.source.repository import Git
@@ -64,7 +64,7 @@ def meant_by(word: str, places: Places) -> Meant:
         listed = "; ".join(f"{found.kind} {found.name}" for found in found_all[:6])
         raise UsageError(f"{word} may be several things: {listed}", "write more of it")
     where = f"no run, flow, image or checkpoint is called {word!r}, and git knows no such revision"
-    raise UsageError(where, "`builder status` lists runs; an image's digest is looked for in [store]")
+    raise UsageError(where, _near(word, places) or "`builder status` lists runs; an image's digest is looked for in [store]")
 
 
 def last_run(ledger: Ledger, who: str) -> str:
@@ -105,8 +105,17 @@ def _commit(word: str, places: Places) -> Iterator[Meant]:
     try:
         yield Meant("commit", places.resolve("", word))
     except RevisionError as error:
-        if "ambiguous" in error.message:
+        if "ambiguous" in error.message or isinstance(error, OldNameError):
             raise
+
+
+def _near(word: str, places: Places) -> str:
+    """Commits that somebody who mistyped may have meant."""
+    try:
+        places.resolve("", word)
+    except RevisionError as error:
+        return error.hint if error.hint.startswith("did you mean") else ""
+    return ""
 
 
 def _runs(word: str, places: Places) -> Iterator[Meant]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 from builder import process
-from builder.errors import RevisionError, SourceError
+from builder.errors import OldNameError, RevisionError, SourceError
 from builder.model.tree import SUBMODULE, Commit, Entry
 from builder.source import paths, sizes, submodules
 from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
+from builder.source.old_names import SPELLED, OldNames, Renamed
 from builder.source.partial import PromisedBlobs
 from builder.source.trees import TreeCache
 
@@ -43,10 +44,16 @@ class Git:
         self._commits: dict[str, Commit] = {}
         self._submodules: dict[bytes, Git] = {}  # by their git directories
         self._names: dict[str, dict[bytes, str]] = {}  # by the oid of .gitmodules
+        self._old_names = OldNames(git_dir, self.run)
+        self._tell: Callable[[str], object] | None = None
+        self._told: set[Renamed] = set()
 
     @classmethod
-    def open(cls, start: Path) -> Git:
-        """The repository that holds the directory `start`. Raises SourceError when there is none, or it uses sha256 names."""
+    def open(cls, start: Path, tell: Callable[[str], object] | None = None) -> Git:
+        """The repository that holds the directory `start`. Raises SourceError when there is none, or it uses sha256 names.
+
+        `tell` hears of names that commits had before the history was slimmed; where nobody listens, no remote is asked for these.
+        """
         asked = ("--absolute-git-dir", "--git-common-dir", "--is-shallow-repository", "--show-object-format", "--show-toplevel")
         argv = ["git", "-C", str(start), "rev-parse", "--path-format=absolute", *asked]
         done = process.run(argv, env=git_environment(), check=False)
@@ -59,6 +66,7 @@ class Git:
         top = Path(lines[len(asked) - 1]) if done.returncode == 0 and len(lines) == len(asked) else None
         git = cls(Path(common), top, shallow=shallow == "true", worktree_dir=Path(own))
         git._pool.warm()
+        git._tell = tell
         return git
 
     def __enter__(self) -> Git:
@@ -84,7 +92,20 @@ class Git:
             yield reader
 
     def resolve(self, revision: str) -> Commit:
-        """The commit that a revision names, in any of git's spellings. Raises RevisionError when there is none."""
+        """The commit that a revision names, in any of git's spellings, or by a name that it had before the history was slimmed.
+
+        Raises RevisionError when there is none.
+        """
+        return self._find(revision) or self._by_old_name(revision)
+
+    def commit(self, sha: str) -> Commit:
+        """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
+        found = self._commits.get(sha) or self._find(sha)
+        if found is None:
+            raise self._unknown(sha)
+        return found
+
+    def _find(self, revision: str) -> Commit | None:
         if not revision or "\n" in revision or "\0" in revision:
             raise RevisionError(f"{revision!r} is not a revision")
         # `^{commit}` looks through tags, and decides between objects with the same first digits. After `:/` it would be part of the text.
@@ -94,13 +115,21 @@ class Git:
                 found = reader.find(name)
             except SourceError as error:
                 raise RevisionError(error.message, error.hint) from error
-        if found is None or found.kind != "commit":
-            raise self._unknown(revision)
-        return self._remember(found)
+        return None if found is None or found.kind != "commit" else self._remember(found)
 
-    def commit(self, sha: str) -> Commit:
-        """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
-        return self._commits.get(sha) or self.resolve(sha)
+    def _by_old_name(self, revision: str) -> Commit:
+        match = SPELLED.match(revision)
+        renamed = self._old_names.find(match[1], fetch=self._tell is not None) if match else None
+        if match is None or renamed is None:
+            raise self._unknown(revision, match[1] if match else "")
+        commit = self._find(renamed.new + match[2])
+        if commit is None:
+            text = f"{renamed.old[:7]} is now {renamed.new[:7]}, and this clone has no {renamed.new[:12]}{match[2]}"
+            raise OldNameError(text, self._how_to_find(renamed.new))
+        if self._tell and renamed.old != renamed.new and renamed not in self._told:
+            self._told.add(renamed)
+            self._tell(f"{renamed.old[:7]} is now {renamed.new[:7]}")
+        return commit
 
     def parents(self, commit: Commit, most: int = 2) -> list[Commit]:
         """The first of its parents, those that this clone has. Where a shallow clone ends there are none."""
@@ -216,12 +245,21 @@ class Git:
                 self._submodules[entry.home] = module._submodules[entry.home]
             yield Entry(link.path + b"/" + entry.path, entry.mode, entry.oid, entry.home or home)
 
-    def _unknown(self, revision: str) -> RevisionError:
+    def _unknown(self, revision: str, digits: str = "") -> RevisionError:
+        """`digits`: what may have been meant as a commit's name."""
         where = self.top or self.git_dir
         if not _FULL_SHA.match(revision) and self._is_new(revision):
             text = f"there is no commit yet on the current branch of {where}"
             return RevisionError(text, "commit something: `git add` what belongs to it, then `git commit`")
-        return RevisionError(f"no commit is named {revision!r} in {where}", self._how_to_find(revision))
+        text = f"no commit is named {revision!r} in {where}"
+        if digits and self._old_names.unreachable:
+            text += f", and the map of old names could not be asked for ({self._old_names.unreachable})"
+        return RevisionError(text, self._near(digits) + self._how_to_find(revision))
+
+    def _near(self, digits: str) -> str:
+        names = self.run("rev-list", "--all", check=False).text.split() if digits else []
+        near = [name[:12] for name in self._old_names.near(digits, names)] if digits else []
+        return f"did you mean {' or '.join(near)}? If not: " if near else ""
 
     def _is_new(self, revision: str) -> bool:
         unborn = self.run("rev-parse", "--verify", "--quiet", "HEAD", check=False).returncode != 0
