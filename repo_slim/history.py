@@ -13,7 +13,7 @@ from repo_slim.git import Git
 
 APART = ("refs/notes/*", "refs/builder/commit-map")
 """Refs whose trees are no files of the project: they are not filtered, but told the new names."""
-SUBMODULE, SYMLINK, TREE = "160000", "120000", "040000"
+FILE, SUBMODULE, SYMLINK, TREE = "100644", "160000", "120000", "040000"
 
 Change = tuple[bytes, str, str, str, str]
 """Path, mode and object before, mode and object after; the mode is 000000 where there is nothing."""

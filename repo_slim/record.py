@@ -19,7 +19,7 @@ from repo_slim.archive import Entry, to_lines
 from repo_slim.errors import DamagedError
 from repo_slim.files import canonical, json_lines, remove
 from repo_slim.git import Git
-from repo_slim.history import SUBMODULE, steps
+from repo_slim.history import FILE, SUBMODULE, steps
 from repo_slim.rewrite import MAP_REF
 from repo_slim.selection import Selection
 from repo_slim.stores import Store, hash_of
@@ -65,7 +65,8 @@ def make(
 def removals(mirror: Git, selection: Selection, commits: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """For each commit what is taken out of its tree, told by the difference to its first parent; parents come first.
 
-    `gone`: pairs of path and blob that this commit adds to what its first parent lacks; `back`: paths that it takes from it.
+    `gone`: path and blob that this commit adds to what its first parent lacks, and the mode where it is not 100644; `back`: paths that it
+    takes from it.
     """
     for step in steps(mirror):
         line: dict[str, Any] = {"old": step.commit, "new": commits[step.commit], "parent": step.parents[0] if step.parents else ""}
@@ -74,7 +75,7 @@ def removals(mirror: Git, selection: Selection, commits: Mapping[str, str]) -> I
             is_out = after != SUBMODULE and path in selection.removed.get(new, ())
             was_out = before != SUBMODULE and path in selection.removed.get(old, ())
             if is_out:
-                gone.append([path.decode("utf-8", "surrogateescape"), new])
+                gone.append([path.decode("utf-8", "surrogateescape"), new, *([after] if after != FILE else [])])
             elif was_out:
                 back.append(path.decode("utf-8", "surrogateescape"))
         yield line | ({"gone": gone} if gone else {}) | ({"back": back} if back else {})
@@ -143,17 +144,31 @@ def _put(store: Store, key: str, data: bytes, spool: Path) -> None:
         raise DamagedError(f"{store.name}/{key} is not what was written", "look at the archive's disk or bucket, then run it again")
 
 
+class Removals:
+    """`commits.jsonl` of one run, read. Raises ValueError, KeyError or TypeError on what is none."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._known = {line["old"]: line for line in map(json.loads, lines)}
+        self._old = {line["new"]: old for old, line in self._known.items()}
+
+    def old_name(self, new: str) -> str | None:
+        """Of which commit this one is what is left; None when it is of none."""
+        return self._old.get(new)
+
+    def of(self, old: str) -> dict[str, tuple[str, str]]:
+        """Path -> mode and blob of what was taken out of one old commit. Raises KeyError when there is no such commit."""
+        chain, at = [], old
+        while at:
+            chain.append(self._known[at])
+            at = chain[-1]["parent"]
+        found: dict[str, tuple[str, str]] = {}
+        for line in reversed(chain):
+            for path in line.get("back", ()):
+                found.pop(path, None)
+            found.update({path: (mode[0] if mode else FILE, blob) for path, blob, *mode in line.get("gone", ())})
+        return found
+
+
 def removed_from(lines: Iterable[bytes], old: str) -> dict[str, str]:
     """From `commits.jsonl`: path -> blob of what was taken out of one old commit. Raises KeyError when it has no such commit."""
-    known = {line["old"]: line for line in map(json.loads, lines)}
-    chain = []
-    at = old
-    while at:
-        chain.append(known[at])
-        at = known[at]["parent"]
-    found: dict[str, str] = {}
-    for line in reversed(chain):
-        for path in line.get("back", ()):
-            found.pop(path, None)
-        found.update(line.get("gone", ()))
-    return found
+    return {path: blob for path, (_, blob) in Removals(lines).of(old).items()}

@@ -22,6 +22,7 @@ _RUN = Document(
         "holes": "action type to why it has no score, where the run went on without",
         "baseline": "the last green run of the default branch: run, commit, scores, loss",
         "links": "name to place",
+        "restored": "what commands got back of what slim-repo took out of the commit: list, was, files, size; empty when nothing",
         "seconds": "how long it took",
         "error": "what failed, else empty",
         "hint": "what to do next, else empty",

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from builder.cli.document import Document
 
+REMOVED = {
+    "path": "from the repository's root; what is no UTF-8 in it as lone surrogates",
+    "size": "bytes",
+    "sha256": "of its content, 64 hex digits",
+    "kind": "`file`, or `lfs` for what a pointer of Git LFS names",
+    "mode": "as git has it, such as `100755`",
+}
+"""A file that was taken out of a commit."""
+
+_LOST = {
+    "commit": "the 40 digits of its sha",
+    "was": "the one that it had before all slimmings",
+    "size": "of all files, in bytes",
+    "files": "sorted by path",
+}
 _PLANNED = {
     "stage": "`planned`: the plan waits for its approval",
     "approve": "the hash of this plan and this source, for `--approve`",
@@ -33,6 +48,11 @@ _DONE = {
     "published": "null, or with `--publish-to`: `url`, how many `refs`, those `skipped`, `warnings`, and `head`",
 }
 DOCUMENTS_OF_SLIMMING = {
+    "builder data ls": Document(_LOST, {"files": REMOVED}),
+    "builder data pull": Document(
+        {**_LOST, "directory": "where they were written"},
+        {"files": {**REMOVED, "written": "whether it was; false when it was there already"}},
+    ),
     "builder slim-repo": Document(_PLANNED, {}),
     "builder slim-repo --approve": Document(_DONE, {}),
     "builder slim-repo --status": Document(

@@ -58,6 +58,7 @@ class Maker:
         self._workshop: Workshop | None = None
         self._said: set[str] = set()
         self._sent: set[str] = set()
+        self._answers: dict[str, bool] = {}
         self.skipped: list[str] = []
         """Commits that `missing` could not make an image of."""
         self.unmade: list[str] = []
@@ -145,6 +146,12 @@ class Maker:
         for warning in warnings:
             self._say_once(warning, output.warn)
         return settings
+
+    def answers(self, about: str, ask: Callable[[], bool]) -> bool:
+        """What a person said to a question, which is put once."""
+        if about not in self._answers:
+            self._answers[about] = ask()
+        return self._answers[about]
 
     def layout(self) -> LayoutStore:
         """The store, where `--with-base` can be. Raises UsageError for any other."""

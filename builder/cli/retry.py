@@ -96,7 +96,7 @@ def _moved(maker: Maker, request: Request) -> Request:
         found = choose_interpreter(request.settings.python, request.flow, maker.settings.root, os.environ)
         output.note(f"{python} is not here; it runs with {found.path} ({found.origin})")
         python = found.path
-    return retry.moved(request, Directories.of(maker.settings), data_of(maker.settings).root, python)
+    return retry.moved(request, Directories.of(maker.settings), data_of(maker.settings), python)
 
 
 def _template(maker: Maker, cluster: Cluster, seen: Seen, request: Request) -> Mapping[str, Any]:

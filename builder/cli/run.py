@@ -13,6 +13,7 @@ from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.executing import execute
 from builder.cli.expecting import expecting, say_expected
 from builder.cli.following import raise_if_bad, show_result
+from builder.cli.restoring import describe
 from builder.cli.starting import (
     Asked,
     Prepared,
@@ -134,6 +135,8 @@ def _commit_before(maker: Maker, wanted: Wanted) -> Commit | None:
 def _say_what_runs(prepared: Prepared) -> None:
     how = f", {prepared.interpreter.path} ({prepared.interpreter.origin})" if prepared.interpreter else ""
     output.note(f"{prepared.label} on {prepared.on}{how}")
+    if prepared.lost.files:
+        output.note(f"{describe(prepared.lost)} commands get them back")
 
 
 def _show_plan(git: Git, prepared: Prepared, form: str) -> None:

@@ -7,17 +7,18 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from builder.cli import output
-from builder.errors import BuilderError
+from builder.errors import BuilderError, SourceError
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
+    from builder.model.removed import Lost
     from builder.runs.graph import Graph
     from builder.runs.history import Seen
     from builder.runs.lookup import Meant
 
 T = TypeVar("T")
-_MOST = 50
-"""How many runs of a commit are listed."""
+_MOST, _LARGEST = 50, 10
+"""How many runs of a commit, and of the files that it lost, are listed."""
 
 
 def show_graph(reader: Reader, meant: Meant, form: str) -> None:
@@ -38,13 +39,27 @@ def graph_of(reader: Reader, meant: Meant) -> Graph:
     missing: list[str] = []
     made = makers_of(reader.objects, meant.name) if meant.kind == "checkpoint" else ()
     sha = meant.name if meant.kind == "commit" else meant.commit or next((str(found["commit"]) for found in made), "")
-    runs = reader.runs(Filter(commit=sha, flow=meant.flow), _MOST) if sha else []
+    lost = _try(lambda: _lost(reader, sha), None, missing) if sha and meant.kind == "commit" else None
+    was = lost.was if lost and lost.was != sha else ""
+    runs = reader.runs(Filter(commit=sha, flow=meant.flow, was=was), _MOST) if sha else []
     if meant.kind == "checkpoint":
         runs = _of_checkpoint(reader, meant.name, runs, {str(found["run"]) for found in made})
     elif meant.kind == "image":
         runs = [seen for seen in runs if seen.reference.endswith(f"@{meant.name}")]
-    graph = _filled(reader, Graph(sha, "", "", runs=tuple(runs)), missing)
+    graph = _filled(reader, Graph(sha, "", "", runs=tuple(runs), was=was, lost=lost.files if lost else ()), missing)
     return replace(_only(graph, meant), missing=tuple(missing))
+
+
+def _lost(reader: Reader, sha: str) -> Lost | None:
+    """None where git does not have the commit, or there is no repository."""
+    from builder.cli.restoring import lost_of
+    from builder.runs.prepare import data_of
+
+    try:
+        commit = reader.git.commit(sha)
+    except SourceError:
+        return None
+    return lost_of(reader.git, commit, data_of(reader.settings))
 
 
 def _of_checkpoint(reader: Reader, digest: str, runs: Sequence[Seen], made: set[str]) -> list[Seen]:
@@ -100,15 +115,30 @@ def _try(work: Callable[[], T], otherwise: T, missing: list[str]) -> T:
 
 def _print(graph: Graph, meant: Meant) -> None:
     output.result(f"commit {graph.commit} {graph.author}: {graph.subject}" if graph.subject else f"commit {graph.commit or 'unknown'}")
-    for line in _nodes(graph):
+    for line in [*_before(graph), *_nodes(graph)]:
         output.result(line)
     if graph.runs:
         from builder.cli.status import show
 
         output.result("")
         show(graph.runs, "table")
+    if graph.lost:
+        output.note(f"to get back what it lost: builder data pull --commit {graph.commit[:12]}")
     if following := next_command(graph, meant):
         output.note(f"next: {following}")
+
+
+def _before(graph: Graph) -> list[str]:
+    """Its name before the history was slimmed, and what it lost then."""
+    from builder.model.removed import size_of
+
+    if not graph.was and not graph.lost:
+        return []
+    lines = [f"was {graph.was} before the history was slimmed"] if graph.was else []
+    what = f"lost {output.plural(len(graph.lost), 'file')}, {output.size(size_of(graph.lost))}" if graph.lost else "lost nothing"
+    largest = sorted(graph.lost, key=lambda file: -file.size)
+    lines += [what, *(f"  {file.shown} {output.size(file.size)}" for file in largest[:_LARGEST])]
+    return [*lines, f"  and {len(largest) - _LARGEST} more"] if len(largest) > _LARGEST else lines
 
 
 def _nodes(graph: Graph) -> list[str]:
@@ -135,6 +165,7 @@ def next_command(graph: Graph, meant: Meant) -> str:
 
 def as_json(graph: Graph, meant: Meant) -> dict[str, Any]:
     """The documented form (docs/reference/json.md)."""
+    from builder.cli.data import as_json as lost_json
     from builder.cli.status import as_json as run_as_json
 
     return {
@@ -143,6 +174,8 @@ def as_json(graph: Graph, meant: Meant) -> dict[str, Any]:
         "commit": graph.commit,
         "subject": graph.subject,
         "author": graph.author,
+        "was": graph.was,
+        "lost": [lost_json(file) for file in graph.lost],
         "images": [asdict(node) for node in graph.images],
         "templates": [asdict(node) for node in graph.templates],
         "runs": [run_as_json(seen) for seen in graph.runs],

@@ -85,6 +85,8 @@ def _lines(story: Story) -> Iterator[str]:
         yield f"image {seen.reference}"
     if seen.result.checkpoint:
         yield f"checkpoint {seen.result.checkpoint}"
+    if back := _restored(seen):
+        yield f"restored {output.plural(back['files'], 'file')}, {output.size(back['size'])}, that slim-repo took out of {back['was'][:12]}"
 
 
 def _times(seen: Seen) -> str:
@@ -109,6 +111,11 @@ def _family(seen: Seen) -> Iterator[str]:
     children = [child for record in seen.records.values() for child in record.get("children", ())]
     if children:
         yield f"started {', '.join(children)}"
+
+
+def _restored(seen: Seen) -> dict[str, Any]:
+    """What its commands got back: the first step says it that needed it."""
+    return next((dict(record["restored"]) for record in seen.records.values() if record.get("restored")), dict(seen.result.restored))
 
 
 def _scores(story: Story) -> None:
@@ -184,6 +191,7 @@ def as_json(story: Story) -> dict[str, Any]:
         "identity": seen.result.identity,
         "config": seen.result.config,
         "checkpoint": seen.result.checkpoint,
+        "restored": _restored(seen),
         "step": told.step,
         "end": told.end,
         "error": told.error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,13 +57,13 @@ def _filter(reader: Reader, flow: str, revision: str, *, mine: bool) -> Filter:
     from builder.cli.starting import who
     from builder.runs.history import Filter
 
-    return Filter(flow=flow, commit=_commit(reader, revision) if revision else "", who=who() if mine else "")
+    commit = _commit(reader, revision) if revision else ""
+    was = "" if commit.startswith(revision) or not re.fullmatch(r"[0-9a-f]{7,40}", revision) else revision
+    return Filter(flow=flow, commit=commit, who=who() if mine else "", was=was)
 
 
 def _commit(reader: Reader, revision: str) -> str:
     """The beginning of a sha is good enough where git does not have the commit."""
-    import re
-
     try:
         return reader.git.resolve(revision).sha
     except RevisionError:

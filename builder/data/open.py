@@ -9,6 +9,7 @@ from builder.data.directory import DirectoryObjects
 from builder.data.interface import Objects
 from builder.data.keys import is_key
 from builder.errors import SettingsError
+from builder.settings import DataSettings
 
 _S3 = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])(/(?P<prefix>.*))?\Z", re.DOTALL)
 _EXAMPLE = 'a directory, or "s3://bucket/prefix"'
@@ -28,3 +29,8 @@ def open_root(text: str, base: Path, endpoint: str = "") -> Objects:
     from builder.data.s3 import S3Objects
 
     return S3Objects(found["bucket"], prefix, endpoint)
+
+
+def open_archive(data: DataSettings, base: Path = Path("/")) -> Objects:
+    """Where lies what `slim-repo` took out of the history: [data] archive, else the data root. Raises SettingsError."""
+    return open_root(data.archive or data.root, base, data.endpoint)

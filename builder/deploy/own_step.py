@@ -41,7 +41,8 @@ def own_step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
 
 def _noting(container: Mapping[str, Any], step: str, told: Mapping[str, str], request: Request) -> dict[str, Any]:
     """The container's shell first starts the tool, on the tool's path: whatever becomes of that, the step goes on, without the secrets
-    that are for messages only. When the step has ended well the tool starts what it asked for: what cannot be started fails the step.
+    that are for messages only; but not when files that the commit has lost cannot be restored. When the step has ended well the tool
+    starts what it asked for: what cannot be started fails the step.
     """
     shell, option, text = container["command"]
     if (shell, option) != ("bash", "-c") or not text.endswith(f"; {_END}"):
@@ -50,7 +51,8 @@ def _noting(container: Mapping[str, Any], step: str, told: Mapping[str, str], re
         )
     path = f"PYTHONPATH={TOOL_PATH} PYTHONNOUSERSITE=1"
     secret = f"unset {request.notify.webhook_env} {request.notify.token_env}; " if request.notify.secret else ""
-    begin = f"{path} python -m builder.steps.begin {step} || true; {secret}"
+    restore = f"{path} python -m builder.steps.restore {step} || exit 1; " if request.restore else ""
+    begin = f"{path} python -m builder.steps.begin {step} || true; {restore}{secret}"
     endpoint = request.data.endpoint
     given = {**told, **({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})}
     env = [*(container.get("env") or []), *({"name": name, "value": value} for name, value in given.items())]

@@ -52,6 +52,7 @@ class RunResult:
     """How a run stands or ended. `state` is running, succeeded, failed, stopped or lost; `error` and `hint` are empty unless it failed.
 
     `scores` has None where an evaluation is a hole, and `holes` says why; `baseline` is the last green run on the default branch.
+    `restored`: what commands got back of what `slim-repo` took out of the commit (list, was, files, size); empty when nothing.
     """
 
     run: str
@@ -67,6 +68,7 @@ class RunResult:
     holes: Mapping[str, str] = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    restored: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     hint: str = ""

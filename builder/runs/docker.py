@@ -29,6 +29,9 @@ from builder.steps.request import Request
 FLOWS = f"{TOOL_PATH}/builder/_data/workflows"
 """Where the tool's layers have the built-in flows."""
 
+_RESTORE = f"(cd / && PYTHONPATH={TOOL_PATH} PYTHONNOUSERSITE=1 python -m builder.steps.restore)"
+"""Before a team's own flow, on the tool's path alone: it knows nothing of what its commit has lost."""
+
 _GONE = "start Docker, or set DOCKER_HOST; `builder doctor` shows what is there"
 _HERE = ("", "localhost", "127.0.0.1", "::1")
 
@@ -126,7 +129,8 @@ def container_of(execution: Execution, info: Mapping[str, Any], environ: Mapping
 def _command(execution: Execution) -> list[str]:
     request = execution.request
     if request.settings.file:
-        return own_command(request, "python", Path(request.place.output) / RUN_ID)
+        own = own_command(request, "python", Path(request.place.output) / RUN_ID)
+        return ["sh", "-c", f'{_RESTORE} && exec "$@"', "sh", *own] if request.restore else own
     return flow_command(request, f"{FLOWS}/{Path(execution.flow).name}", "python")
 
 
@@ -147,7 +151,8 @@ def environment(execution: Execution, environ: Mapping[str, str]) -> dict[str, s
     request = execution.request
     person = environ.get("USER") or "builder"  # its number has no name in the image
     own = {"HOME": _home(request), "USER": person, "LOGNAME": person, **metaflow_settings(request, execution.metaflow)}
-    return {**_path(request), **_given(execution, environ), **own}
+    told = {"BUILDER_REQUEST": request.pack(), "BUILDER_RUN": request.run} if request.settings.file and request.restore else {}
+    return {**_path(request), **_given(execution, environ), **own, **told}
 
 
 def _path(request: Request) -> dict[str, str | None]:
@@ -172,9 +177,9 @@ def _home(request: Request) -> str:
 
 
 def _mounts(execution: Execution) -> list[str]:
-    """The run's own directory, Metaflow's, and the data root if it is a directory."""
+    """The run's own directory, Metaflow's, and the data root and the archive if they are directories."""
     request = execution.request
-    data = [] if "://" in request.data.root else [request.data.root]
+    data = {place: None for place in (request.data.root, request.data.archive) if place and "://" not in place}
     return [request.place.output, str(execution.metaflow), *data]
 
 

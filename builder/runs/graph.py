@@ -14,6 +14,7 @@ from builder.errors import IntegrityError
 from builder.image.report import own_manifest
 from builder.image.verify import commit_of
 from builder.model.oci import Manifest
+from builder.model.removed import Removed
 from builder.runs.history import Seen
 from builder.steps.freeze import owner_key
 from builder.steps.outcome import Records
@@ -53,7 +54,7 @@ class CheckpointNode:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Of one commit. `missing` says what could not be asked, and why."""
+    """Of one commit, with its name before the slimmings and what these took out of it. `missing` says what could not be asked, and why."""
 
     commit: str
     subject: str
@@ -62,6 +63,8 @@ class Graph:
     templates: tuple[TemplateNode, ...] = ()
     runs: tuple[Seen, ...] = ()
     checkpoints: tuple[CheckpointNode, ...] = ()
+    was: str = ""
+    lost: tuple[Removed, ...] = ()
     missing: tuple[str, ...] = field(default=())
 
 

@@ -109,16 +109,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which runs are meant; what is empty does not matter. `commit` is the beginning of a sha."""
+    """Which runs are meant; what is empty does not matter. `commit` is the beginning of a sha, `was` of one that it had before."""
 
     flow: str = ""
     commit: str = ""
     who: str = ""
     on: str = ""
+    was: str = ""
 
     def takes(self, seen: Seen) -> bool:
         same = all(not wanted or wanted == found for wanted, found in ((self.flow, seen.flow), (self.who, seen.who), (self.on, seen.on)))
-        return same and seen.commit.startswith(self.commit)
+        return same and (seen.commit.startswith(self.commit) or (bool(self.was) and seen.commit.startswith(self.was)))
 
 
 def runs_of(ledger: Ledger, wanted: Filter, last: int | None = None, warn: Warn = lambda _: None) -> list[Seen]:

@@ -17,6 +17,7 @@ from builder.runs.local import FLOW_LOG, Processes, metaflow_options, metaflow_s
 from builder.runs.supervise import Tell, Watched, supervise
 from builder.steps import contract, own
 from builder.steps.request import Request
+from builder.steps.restore import restored
 
 RUN_ID = "metaflow-run-id"
 STORE = ".metaflow"  # Metaflow's name for its directory below the one that it is given
@@ -31,7 +32,12 @@ def run_own_here(request: Request, tool: Sequence[str], state: Path, environ: Ma
     argv = own_command(request, request.place.python, output / RUN_ID)
     variables = {**own_environment(request, tool, environ), **metaflow_settings(request, state)}
     watched = Watched(request, log, tell, Copy(request, state / STORE, output / RUN_ID))
-    return supervise(watched, lambda: Processes(argv, Path(request.place.workdir), log, variables))
+
+    def start() -> Processes:
+        restored(request)
+        return Processes(argv, Path(request.place.workdir), log, variables)
+
+    return supervise(watched, start)
 
 
 def own_command(request: Request, python: str, run_id: Path) -> list[str]:

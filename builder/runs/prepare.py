@@ -98,9 +98,13 @@ def run_name(flow: str, sha: str) -> str:
 
 
 def data_of(settings: Settings) -> DataSettings:
-    """The data root with an absolute path, or its URL."""
-    root = settings.data.root
-    return settings.data if "://" in root else replace(settings.data, root=str((settings.root / Path(root).expanduser()).absolute()))
+    """The data root, and the archive if it is elsewhere, with an absolute path, or its URL."""
+    data, base = settings.data, settings.root
+    return replace(data, root=_absolute(data.root, base), archive=_absolute(data.archive, base) if data.archive else "")
+
+
+def _absolute(place: str, base: Path) -> str:
+    return place if "://" in place else str((base / Path(place).expanduser()).absolute())
 
 
 def placed(launch: Mapping[str, LaunchSettings], words: Sequence[str]) -> dict[str, LaunchSettings]:
@@ -172,7 +176,7 @@ class Wanted:
     origin: Origin = field(default_factory=Origin)
 
 
-def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place) -> Request:
+def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place, restore: str = "") -> Request:
     """What the steps are told. Nothing is written yet."""
     settings = wanted.settings
     flow = choose_flow(wanted.flow, settings)
@@ -198,6 +202,7 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         links=settings.links,
         flows=tuple(sorted(settings.flow)),
         then={name: other.only_if for name, other in sorted(settings.flow.items()) if other.after == wanted.flow},
+        restore=restore,
     )
     starter = starter_for(request, settings)
     return replace(request, starter=starter["metadata"]["name"]) if starter else request

@@ -14,6 +14,7 @@ from builder.errors import BuilderError, IntegrityError, UsageError
 from builder.runs.history import Seen
 from builder.runs.places import Directories
 from builder.runs.prepare import run_name
+from builder.settings import DataSettings
 from builder.steps.order import comes_from, steps_for
 from builder.steps.request import Request
 
@@ -43,7 +44,7 @@ def check_step(step: str, request: Request) -> None:
         raise UsageError(f"{request.run} has no step {step}", f"did you mean {near[0]}?" if near else f"its steps: {', '.join(known[1:])}")
 
 
-def moved(request: Request, directories: Directories, data_root: str, python: str) -> Request:
+def moved(request: Request, directories: Directories, ours: DataSettings, python: str) -> Request:
     """The same in directories of this machine: a run of another one may be gone on with here. A pod has its own anyway."""
     if request.on == "argo":
         return request
@@ -51,7 +52,8 @@ def moved(request: Request, directories: Directories, data_root: str, python: st
     place = replace(request.place, output=str(output))
     if request.on == "local":
         place = replace(place, workdir=str(output / "code"), python=python)
-    data = request.data if "://" in request.data.root else replace(request.data, root=data_root)
+    data = request.data if "://" in request.data.root else replace(request.data, root=ours.root)
+    data = data if "://" in data.archive else replace(data, archive=ours.archive)
     return replace(request, place=place, data=data)
 
 

@@ -34,6 +34,11 @@ class DataSettings:
 
     root: str = key(".builder/data", "a directory, or `s3://bucket/prefix`")
     endpoint: str = key("", "the S3 endpoint where it is not Amazon's: the same URL here and in pods")
+    archive: str = key("", "where `slim-repo` put what it took out of the history; the data root when empty")
+    restore: Literal["auto", "ask", "never"] = key(
+        "auto", "whether a run at a commit gets back what `slim-repo` took out of it, before its commands start"
+    )
+    restore_paths: tuple[str, ...] = key((), "which of these files, as patterns of .gitignore; all when empty", checks.patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ def about(request: Request) -> Facts:
     import msgspec
 
     names = ("flow", "reference", "subject", "on", "namespace", "overrides", "evals", "origin")
-    return {**{name: msgspec.to_builtins(getattr(request, name)) for name in names}, "links": links_of(request)}
+    restore = {"restore": request.restore} if request.restore else {}
+    return {**{name: msgspec.to_builtins(getattr(request, name)) for name in names}, **restore, "links": links_of(request)}
 
 
 def config_file(request: Request, config: Config) -> Path:

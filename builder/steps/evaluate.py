@@ -15,6 +15,7 @@ from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, Failure, perform, rule_for
 from builder.steps.request import Request, Task
+from builder.steps.restore import restored
 from builder.steps.root import objects_of
 from builder.steps.scores import find_score
 
@@ -40,6 +41,7 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
 def _evaluate(task: Task, step: str, action: str, command: tuple[str, ...], config: Config, checkpoint: str, facts: Facts) -> Evaluation:
     request = task.request
     values = {"config": str(config_file(request, config)), "checkpoint": str(_fetched(request, step, checkpoint)), "action": action}
+    facts.update(restored(request))
     ended = run_command(request, step, command, values)
     where = f"{request.run}: step {step}"
     score = find_score(ended, request.settings.scores.get(action), Path(request.place.workdir), where)

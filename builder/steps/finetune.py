@@ -13,6 +13,7 @@ from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, perform
 from builder.steps.request import Request, Task
+from builder.steps.restore import restored
 from builder.steps.root import objects_of
 
 STEP = "finetune"
@@ -28,6 +29,7 @@ def _train(task: Task, config: Config, facts: Facts) -> Training:
     directory = Path(request.place.output) / "checkpoint"
     directory.mkdir(parents=True, exist_ok=True)
     values = {"config": str(config_file(request, config)), "checkpoint": str(directory)}
+    facts.update(restored(request))
     ended = run_command(request, STEP, request.settings.command, values)
     frozen = freeze(objects_of(request), _checkpoint(request, directory))
     losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)

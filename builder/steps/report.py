@@ -17,6 +17,7 @@ from builder.steps.links import links_of
 from builder.steps.perform import Facts, perform
 from builder.steps.publish import publish, published
 from builder.steps.request import Request, Task, identity
+from builder.steps.restore import restored_by
 from builder.steps.root import ledger_of, objects_of
 from builder.steps.tracker import track
 
@@ -48,6 +49,7 @@ def conclude(request: Request, config: Config, training: Training, evaluations: 
         scores={found.action: found.score for found in evaluations},
         holes={found.action: found.error for found in evaluations if found.error},
         baseline={} if baseline is None else {name: baseline[name] for name in ("run", "commit", "scores", "loss")},
+        restored=restored_by(request),
         links={**_directory(request), **links_of(request), "report": objects_of(request).url(published(request.run, "", "report.md"))},
         seconds=_since_start(request),
     )

@@ -58,7 +58,8 @@ class Request:
     `run` is empty in a template: there the workflow's name is the run's. `config` is the configuration file, relative to the commit's
     root; overrides are `key=value`; `evals` the action types to evaluate. `data` has an absolute root. `flows` are those of the commit;
     `then` the flows that start when this one has ended, with how it must have (`succeeded`, `failed`, `ended`). `starter` is the
-    template on Argo of what starts runs at other revisions, where there is one.
+    template on Argo of what starts runs at other revisions, where there is one. `restore` names the list of files that `slim-repo` took
+    out of the commit and commands get back, `sha256:<64 hex>` (builder/data/restore_list.py); empty where there are none.
     """
 
     run: str
@@ -83,6 +84,7 @@ class Request:
     flows: tuple[str, ...] = ()
     then: Mapping[str, str] = field(default_factory=dict)
     starter: str = ""
+    restore: str = ""
 
     def to_json(self) -> dict[str, Any]:
         import msgspec
@@ -118,12 +120,12 @@ class Request:
 
 
 def identity(request: Request, config: str) -> str:
-    """32 hex digits that are the same for runs which do the same: image, resolved configuration, commands."""
+    """32 hex digits that are the same for runs which do the same: image, files restored, resolved configuration, commands."""
     import msgspec
 
     digest = request.reference.rpartition("@")[2]
     evals = {action: msgspec.to_builtins(request.settings.evals[action]) for action in request.evals}
-    own = [request.settings.file] if request.settings.file else []
+    own = [*filter(None, (request.settings.file, request.restore))]
     return sha256(canonical_json([request.flow, digest, config, list(request.settings.command), evals, *own]))[7:39]
 
 

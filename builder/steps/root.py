@@ -7,13 +7,18 @@ from pathlib import Path
 
 from builder.data.interface import Objects
 from builder.data.ledger import Ledger
-from builder.data.open import open_root
+from builder.data.open import open_archive, open_root
 from builder.settings import DataSettings
 from builder.steps.request import Request
 
 
 def objects_of(request: Request) -> Objects:
     return _open(request.data)
+
+
+def archive_of(request: Request) -> Objects:
+    """Where lies what `slim-repo` took out of the history."""
+    return open_archive(request.data)
 
 
 def ledger_of(request: Request) -> Ledger:

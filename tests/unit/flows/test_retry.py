@@ -66,15 +66,17 @@ def test_what_cannot_be(tmp_path: Path, state: str, redo: str, said: str) -> Non
 
 def test_directories_are_this_machines(tmp_path: Path) -> None:
     directories, place = Directories(tmp_path / "here"), Place("/there/code", "/there", ("src",), "/there/python", {"A": "1"})
-    local = moved(asked(tmp_path, on="local", place=place), directories, "/here/data", "/here/python")
+    local = moved(asked(tmp_path, on="local", place=place), directories, DataSettings("/here/data"), "/here/python")
     output = str(tmp_path / "here/runs/run-1")
     assert local.place == Place(f"{output}/code", output, ("src",), "/here/python", {"A": "1"})
     assert local.data.root == "/here/data"
-    docker = moved(asked(tmp_path, on="docker", place=place), directories, "/here/data", "")
+    docker = moved(asked(tmp_path, on="docker", place=place), directories, DataSettings("/here/data"), "")
     assert (docker.place.workdir, docker.place.output, docker.place.python) == ("/there/code", output, "/there/python")
     argo = asked(tmp_path, on="argo", place=place)
-    assert moved(argo, directories, "/here/data", "") == argo
-    shared = moved(replace(asked(tmp_path, on="local"), data=DataSettings("s3://bucket/x")), directories, "s3://other", "python")
+    assert moved(argo, directories, DataSettings("/here/data"), "") == argo
+    shared = moved(
+        replace(asked(tmp_path, on="local"), data=DataSettings("s3://bucket/x")), directories, DataSettings("s3://other"), "python"
+    )
     assert shared.data.root == "s3://bucket/x"
 
 

@@ -1,0 +1,69 @@
+"""What a run gets back of what `slim-repo` took out of its commit, as [data] restore says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from builder.cli import output
+from builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from builder.cli.making import Maker
+    from builder.model.removed import Lost
+    from builder.model.tree import Commit
+    from builder.settings import DataSettings
+    from builder.source.repository import Git
+
+
+def lost_of(git: Git, commit: Commit, data: DataSettings) -> Lost:
+    """What the commit has no more. `data` has absolute paths."""
+    from builder.cache import blob_cache
+    from builder.data.open import open_archive
+    from builder.runs import lost
+
+    return lost.lost_of(commit, git, open_archive(data), blob_cache(os.environ))
+
+
+def needed_by(maker: Maker, commit: Commit) -> Lost:
+    """What commands at the commit get back, if they do; nothing where [data] restore says never."""
+    from builder.model.removed import Lost
+    from builder.runs import lost
+    from builder.runs.prepare import data_of
+
+    data = data_of(maker.settings)
+    found = lost_of(maker.git, commit, data)
+    if not found.files:
+        return found
+    needed = lost.needed(found, maker.settings_at(commit).image, data.restore_paths)
+    if needed.files and data.restore == "never":
+        output.note(f"{describe(needed)} not restored, as [data] restore says")
+        return Lost(needed.commit, needed.was)
+    return needed
+
+
+def list_for(maker: Maker, lost: Lost) -> str:
+    """The name of the list that steps are told; empty when nothing is to be restored. Asks first, where [data] restore says so."""
+    from builder.data.open import open_root
+    from builder.data.restore_list import write_list
+    from builder.runs.prepare import data_of
+
+    data = data_of(maker.settings)
+    if not lost.files or (data.restore == "ask" and not maker.answers(lost.commit, lambda: _agreed(lost))):
+        return ""
+    return write_list(open_root(data.root, maker.start, data.endpoint), lost)
+
+
+def describe(lost: Lost) -> str:
+    was = f" ({lost.was[:7]} before)" if lost.was != lost.commit else ""
+    return f"{output.plural(len(lost.files), 'file')}, {output.size(lost.size)}, that slim-repo took out of {lost.commit[:7]}{was}:"
+
+
+def _agreed(lost: Lost) -> bool:
+    import click
+
+    if not sys.stdin.isatty():
+        hint = 'set [data] restore = "auto" or "never"; restore_paths says which of them'
+        raise UsageError(f'{describe(lost)} restore them? Nobody is here to answer, and [data] restore is "ask"', hint)
+    return click.confirm(f"{describe(lost)} restore them for this run?", default=True, err=True)

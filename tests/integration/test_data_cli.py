@@ -1,0 +1,229 @@
+"""`builder data` and `builder show OLDSHA` in a clone of a repository that `repo_slim` itself made small."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.cli.documents import DOCUMENTS
+from builder.cli.frame import run as builder
+from tests.fixtures.repositories import at_nobodys_home  # noqa: F401
+from tests.fixtures.slimmed_team import LATIN, LFS, LOST, POINTER, TOOL, WEIGHTS, Slimmed, a_slimmed_repository, slimmed  # noqa: F401
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    assert builder(list(words)) == code, capsys.readouterr().err
+    printed = capsys.readouterr()
+    return printed.out, printed.err
+
+
+def document(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(said(capsys, *words, "-o", "json")[0])
+    return found
+
+
+def blob_of(slim: Slimmed, content: bytes) -> Path:
+    digest = hashlib.sha256(content).hexdigest()
+    return slim.archive / "archive/blobs" / digest[:2] / digest
+
+
+def spoil(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_show_an_old_name(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "show", slim.was[:9])
+    lines = out.splitlines()
+    assert lines[0].startswith(f"commit {slim.now}")
+    assert lines[1] == f"was {slim.was} before the history was slimmed"
+    assert lines[2] == "lost 6 files, 15.0 kB"
+    assert "  data/weights.bin 3.0 kB" in lines and "  data/\\xe9t\\xe9.bin 3.0 kB" in lines and "  media/clip.mp4 3.0 kB" in lines
+    assert f"{slim.was[:7]} is now {slim.now[:7]}" in err
+    assert f"to get back what it lost: builder data pull --commit {slim.now[:12]}" in err
+    found = document(capsys, "show", slim.was)
+    assert set(found) == {"schema", *DOCUMENTS["builder show REV"].keys}
+    assert (found["commit"], found["was"], len(found["lost"])) == (slim.now, slim.was, 6)
+
+
+def test_show_a_commit_that_lost_nothing(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert slim.old[0] == slim.new[0]
+    assert "lost" not in said(capsys, "show", slim.old[0])[0]
+    out, _ = said(capsys, "show", slim.old[2])
+    assert f"was {slim.old[2]} before" in out and "lost nothing" in out
+
+
+def test_show_what_nobody_knows(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = slim.was[:11] + ("0" if slim.was[11] != "0" else "1")
+    _, err = said(capsys, "show", wrong, code=2)
+    assert f"did you mean {slim.was[:12]}?" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--commit"),
+        ("compare", "HEAD"),
+        ("image", "--dry-run", "--commit"),
+        ("data", "ls", "--commit"),
+        ("verify",),
+        ("deps", "--commit"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_revision_argument(slim: Slimmed, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    """Whatever becomes of it afterwards: it knows the commit."""
+    capsys.readouterr()
+    builder([*words, slim.was[:8]])
+    printed = capsys.readouterr()
+    assert f"{slim.was[:7]} is now {slim.now[:7]}" in printed.err
+    assert "no commit is named" not in printed.err
+
+
+def test_list(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "data", "ls", "--commit", slim.was[:7])
+    assert set(found) == {"schema", *DOCUMENTS["builder data ls"].keys}
+    assert all(set(file) == set(DOCUMENTS["builder data ls"].parts["files"]) for file in found["files"])
+    files = {os.fsencode(file["path"]): file for file in found["files"]}
+    assert files.keys() == {*LOST, b"link.bin", b"media/clip.mp4"}
+    for path, content in LOST.items():
+        assert (files[path]["sha256"], files[path]["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert {path: files[path]["mode"] for path in (b"bin/tool", b"link.bin", b"data/weights.bin")} == {
+        b"bin/tool": "100755",
+        b"link.bin": "120000",
+        b"data/weights.bin": "100644",
+    }
+    assert [path for path, file in files.items() if file["kind"] == "lfs"] == [b"media/clip.mp4"]
+    out, err = said(capsys, "data", "ls", "data", "--commit", slim.now)
+    assert [line.split()[0] for line in out.splitlines()] == ["PATH", "data/weights.bin", "data/\\xe9t\\xe9.bin"]
+    assert f"2 files, 6.0 kB; to get them: builder data pull data --commit {slim.now}" in err
+
+
+def test_nothing_was_lost(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "data", "ls")
+    assert out == "" and "slim-repo took nothing out of it" in err
+    assert "nothing to do" in said(capsys, "data", "pull")[1]
+
+
+def test_pull_into_the_tree(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    top = slim.clone.directory
+    slim.clone.git("checkout", "--quiet", slim.now)
+    (top / "media/clip.mp4").write_bytes(POINTER)
+    out, err = said(capsys, "data", "pull", "--commit", slim.was)
+    assert len(out.splitlines()) == 6 and f"6 files written to {top}, verified" in err
+    for path, content in LOST.items():
+        assert Path(os.fsdecode(os.fsencode(top) + b"/" + path)).read_bytes() == content
+    assert (top / "media/clip.mp4").read_bytes() == LFS
+    assert (top / "link.bin").is_symlink() and (top / "link.bin").read_bytes() == WEIGHTS
+    assert stat.S_IMODE((top / "bin/tool").stat().st_mode) & 0o111 and not (top / "data/weights.bin").stat().st_mode & 0o111
+    status = slim.clone.text("status", "--porcelain", "-z").split("\0")
+    assert not [line for line in status if ".builder" in line or "pulling" in line]
+    assert not (top / ".builder/pulling").exists()
+
+
+def test_pull_again_does_nothing(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "data", "pull", "--commit", slim.was)
+    before = {path: path.stat().st_mtime_ns for path in slim.clone.directory.rglob("*.bin")}
+    found = document(capsys, "data", "pull", "--commit", slim.was)
+    assert [file["written"] for file in found["files"]] == [False] * 6
+    assert before == {path: path.stat().st_mtime_ns for path in slim.clone.directory.rglob("*.bin")}
+    (slim.clone.directory / "bin/tool").unlink()
+    out, err = said(capsys, "data", "pull", "--commit", slim.was)
+    assert out == "bin/tool\n" and "5 were there already" in err
+
+
+def test_pull_paths_elsewhere(slim: Slimmed, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said(capsys, "data", "pull", "*.bin", "bin/", "--commit", slim.was, "--to", str(tmp_path / "to"))
+    found = {os.fsencode(path.relative_to(tmp_path / "to")) for path in (tmp_path / "to").rglob("*") if not path.is_dir()}
+    assert found == {*LOST, b"link.bin"}
+    _, err = said(capsys, "data", "pull", "data/weight.bin", "--commit", slim.was, code=2)
+    assert "took no such file" in err and "did you mean data/weights.bin or" in err
+    assert "is no path or pattern" in said(capsys, "data", "ls", "a//b", "--commit", slim.was, code=2)[1]
+
+
+def test_another_content_stays(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = slim.clone.directory / "data/weights.bin"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    _, err = said(capsys, "data", "pull", "--commit", slim.was, code=1)
+    assert "data/weights.bin in" in err and "nothing was written" in err and "--force" in err
+    assert mine.read_text() == "mine" and not (slim.clone.directory / "bin").exists()
+    said(capsys, "data", "pull", "--commit", slim.was, "--force")
+    assert mine.read_bytes() == WEIGHTS
+
+
+def test_what_is_in_the_way(slim: Slimmed, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    top, elsewhere = slim.clone.directory, tmp_path / "elsewhere"
+    (top / "data").write_text("a file where a directory must be")
+    assert "data is a file, and data/" in said(capsys, "data", "pull", "--commit", slim.was, "--force", code=1)[1]
+    (top / "data").unlink()
+    elsewhere.mkdir()
+    (top / "data").symlink_to(elsewhere)
+    assert "data is a symbolic link" in said(capsys, "data", "pull", "--commit", slim.was, "--force", code=1)[1]
+    assert not list(elsewhere.iterdir())
+    (top / "data").unlink()
+    (top / "bin/tool").mkdir(parents=True)
+    assert "tool is a directory" in said(capsys, "data", "pull", "--commit", slim.was, "--force", code=1)[1]
+    assert not (top / "data").exists()
+
+
+def test_a_damaged_object(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(blob_of(slim, TOOL), TOOL[:-1] + b"x")
+    _, err = said(capsys, "data", "pull", "--commit", slim.was, code=1)
+    assert "bin/tool cannot be restored" in err and hashlib.sha256(TOOL).hexdigest() in err
+    assert not (slim.clone.directory / "bin/tool").exists()
+    assert not list(slim.clone.directory.rglob(".tool*")) and not (slim.clone.directory / ".builder/pulling").exists()
+    spoil(blob_of(slim, TOOL), TOOL)
+    said(capsys, "data", "pull", "--commit", slim.was)
+
+
+def test_a_missing_object(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    blob_of(slim, TOOL).unlink()
+    _, err = said(capsys, "data", "pull", "bin/tool", "--commit", slim.was, code=1)
+    assert "bin/tool cannot be restored: there is no " in err and "[data] archive" in err
+
+
+def test_the_record_of_the_archive_is_damaged(slim: Slimmed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    record = slim.archive / "archive/runs" / slim.run
+    for name, message in (("commits.jsonl", "does not hash"), ("manifest.json", "is no manifest of an archive")):
+        before = (record / name).read_bytes()
+        spoil(record / name, before.replace(b'"', b"'", 3))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(slim.clone.directory.parent / f"cache-{name}"))
+        assert message in said(capsys, "data", "ls", "--commit", slim.was, code=1)[1]
+        spoil(record / name, before)
+    (record / "objects.jsonl").unlink()
+    assert "is missing, and the manifest beside it has it" in said(capsys, "data", "ls", "--commit", slim.was, code=1)[1]
+
+
+def test_without_the_archives_manifest_the_ref_tells(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    (slim.archive / "archive/runs" / slim.run / "manifest.json").unlink()
+    assert len(document(capsys, "data", "ls", "--commit", slim.was)["files"]) == 6
+    said(capsys, "data", "pull", "--commit", slim.was)
+
+
+def test_an_archive_of_its_own(slim: Slimmed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BUILDER_DATA_ROOT", str(tmp_path / "elsewhere"))
+    settings = slim.clone.directory / "builder.toml"
+    settings.write_text(settings.read_text() + f'\n[data]\narchive = "{os.path.relpath(slim.archive, settings.parent)}"\n')
+    assert "6 files written" in said(capsys, "data", "pull", "--commit", slim.was)[1]
+
+
+@pytest.mark.parametrize("lfs", ["keep-pointers", "drop"])
+def test_placeholders_and_pointers_give_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lfs: str
+) -> None:
+    slim = slimmed(tmp_path, replace="placeholder", lfs=lfs)
+    monkeypatch.setenv("BUILDER_DATA_ROOT", str(slim.archive))
+    monkeypatch.chdir(slim.clone.directory)
+    slim.clone.git("-c", "filter.lfs.smudge=", "-c", "filter.lfs.required=false", "checkout", "--quiet", slim.now)
+    assert (slim.clone.directory / "data/weights.bin").read_bytes().startswith(b"removed from the history")
+    assert "6 files written" in said(capsys, "data", "pull", "--commit", slim.was)[1]
+    assert (slim.clone.directory / "media/clip.mp4").read_bytes() == LFS
+    assert (slim.clone.directory / os.fsdecode(LATIN)).read_bytes() == WEIGHTS

@@ -1,0 +1,131 @@
+"""A run at a commit that lost files gets them back before its commands start, and says so; its image stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.cli.making import making
+from tests.fixtures.repositories import at_nobodys_home  # noqa: F401
+from tests.fixtures.slimmed_team import LATIN, TOOL, WEIGHTS, Slimmed, a_slimmed_repository  # noqa: F401
+from tests.integration.test_data_cli import blob_of, said, spoil
+
+
+def setting(slim: Slimmed, text: str) -> None:
+    """In force from now on."""
+    path = slim.clone.directory / "builder.toml"
+    path.write_text(path.read_text() + text)
+
+
+def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], str]:
+    out, err = said(capsys, "run", *words, "-o", "json")
+    return json.loads(out), err
+
+
+def seen_by(result: dict[str, Any], step: str = "finetune") -> dict[bytes, str]:
+    """Path -> sha256 of what the step's command found."""
+    found = json.loads((Path(result["links"]["directory"]) / step / "output" / "seen.json").read_text())
+    return {os.fsencode(path): digest for path, digest in found.items()}
+
+
+def test_an_old_commit_runs_as_it_did(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    result, err = ran(capsys, f"finetune@{slim.was[:8]}")
+    assert f"{slim.was[:7]} is now {slim.now[:7]}" in err
+    assert f"4 files, 9.0 kB, that slim-repo took out of {slim.now[:7]} ({slim.was[:7]} before): commands get them back" in err
+    assert (result["state"], result["commit"]) == ("succeeded", slim.now)
+    assert result["scores"] == {"click": WEIGHTS[0] / 256}
+    assert {key: result["restored"][key] for key in ("was", "files", "size")} == {"was": slim.was, "files": 4, "size": 9016}
+    seen = seen_by(result)
+    assert seen[b"bin/tool"] == hashlib.sha256(TOOL).hexdigest()
+    assert seen[LATIN] == seen[b"data/weights.bin"] == seen[b"link.bin"] == hashlib.sha256(WEIGHTS).hexdigest()
+    assert not [path for path in seen if path.startswith(b"notes/") or b"restoring" in path], "[image] exclude leaves notes out"
+    assert os.access(Path(result["links"]["directory"], "code/bin/tool"), os.X_OK)
+    with making(None) as maker:
+        image = maker.make(maker.git.resolve(slim.now))
+        assert f"@{image.digest}" in result["reference"]
+    assert said(capsys, "verify", slim.now)[0], "the image is exactly its commit"
+
+
+def test_what_came_back_is_told(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    result, _ = ran(capsys, f"finetune@{slim.was}")
+    out, _ = said(capsys, "show", result["run"])
+    assert f"restored 4 files, 9.0 kB, that slim-repo took out of {slim.was[:12]}" in out.splitlines()
+    shown = json.loads(said(capsys, "show", result["run"], "-o", "json")[0])
+    report = json.loads((slim.archive / "runs" / result["run"] / "report.json").read_text())
+    assert shown["restored"] == report["restored"] == result["restored"]
+    ledger = slim.archive / "ledger" / result["run"]
+    for step in ("finetune", "evaluate-click"):
+        assert json.loads((ledger / f"{step}.json").read_text())["restored"] == result["restored"]
+    listed = json.loads((slim.archive / f"restores/{result['restored']['list'][7:]}.json").read_text())
+    assert {file["path"] for file in listed["files"]} == {"bin/tool", "link.bin", "data/weights.bin", os.fsdecode(LATIN)}
+    request = json.loads((slim.archive / "runs" / result["run"] / "request.json").read_text())
+    assert request["restore"] == result["restored"]["list"] and "weights.bin" not in json.dumps(request)
+
+
+def test_a_command_may_change_what_it_got(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    """The training writes into its weights: the evaluation in the same tree finds what it left, and the archive stays."""
+    result, _ = ran(capsys, f"finetune@{slim.was}")
+    assert seen_by(result, "evaluate-click")[b"data/weights.bin"] != hashlib.sha256(WEIGHTS).hexdigest()
+    assert blob_of(slim, WEIGHTS).read_bytes() == WEIGHTS
+
+
+def test_the_same_is_not_run_twice_and_another_is(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = ran(capsys, f"finetune@{slim.was}")
+    again, err = ran(capsys, f"finetune@{slim.now}")
+    assert again["run"] == first["run"] and "did the very same already" in err
+    setting(slim, '\n[data]\nrestore_paths = ["data/**"]\n')
+    other, _ = ran(capsys, f"finetune@{slim.now}")
+    assert other["run"] != first["run"] and other["identity"] != first["identity"]
+    assert other["restored"]["files"] == 2 and b"bin/tool" not in seen_by(other)
+
+
+def test_never(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    setting(slim, '\n[data]\nrestore = "never"\n')
+    _, err = said(capsys, "run", f"finetune@{slim.was}", code=1)
+    assert "not restored, as [data] restore says" in err
+    assert "data/weights.bin" in err, "the command does not find it"
+
+
+def test_ask(slim: Slimmed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(slim, '\n[data]\nrestore = "ask"\n')
+    _, err = said(capsys, "run", f"finetune@{slim.was}", code=2)
+    assert "Nobody is here to answer" in err and 'set [data] restore = "auto" or "never"' in err
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda text, **_: bool(asked.append(text)))
+    assert "data/weights.bin" in said(capsys, "run", f"finetune@{slim.was}", code=1)[1]
+    monkeypatch.setattr("click.confirm", lambda *_, **__: True)
+    assert ran(capsys, f"finetune@{slim.was}")[0]["restored"]["files"] == 4
+    assert len(asked) == 1 and "4 files, 9.0 kB" in asked[0]
+    assert "took out" not in said(capsys, "run", "finetune@HEAD", "--dry-run")[1]
+
+
+def test_a_dry_run_writes_nothing(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = said(capsys, "run", f"finetune@{slim.was}", "--dry-run")
+    assert "commands get them back" in err
+    assert not (slim.archive / "restores").exists()
+
+
+def test_a_damaged_archive_fails_the_step(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(blob_of(slim, TOOL), b"another tool")
+    _, err = said(capsys, "run", f"finetune@{slim.was}", code=1)
+    assert "bin/tool cannot be restored" in err and "is damaged" in err
+    spoil(blob_of(slim, TOOL), TOOL)
+    (run,) = [path.name for path in (slim.archive / "ledger").iterdir()]
+    result = json.loads(said(capsys, "retry", run, "-o", "json")[0])
+    assert (result["state"], result["restored"]["files"]) == ("succeeded", 4)
+
+
+def test_a_commit_that_lost_nothing_is_told_nothing(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    (slim.clone.directory / "data").mkdir()
+    (slim.clone.directory / "data/weights.bin").write_bytes(WEIGHTS)
+    slim.clone.git("add", "data")
+    slim.clone.git("commit", "--quiet", "-m", "Weights again")
+    result, err = ran(capsys, "finetune@HEAD")
+    assert result["restored"] == {} and "slim-repo" not in err
+    assert not (slim.archive / "restores").exists()
