@@ -20,7 +20,7 @@ class Layout:
         self._paths = {file.path: number for number, file in enumerate(tip.python)}
         self._regular = {file.directory for file in tip.python if file.path.endswith("/__init__.py")}
         self._folders = {folder for path in self._paths for folder in _above(path)}
-        self._anywhere = lru_cache(maxsize=None)(self._outside)
+        self._anywhere = lru_cache(maxsize=None)(self._called)
 
     def complete(self, tree: Path) -> None:
         """Python imports from a directory without `__init__.py` inside of a package; grimp does not look there, so it gets an empty one."""
@@ -60,15 +60,14 @@ class Layout:
         return self._paths.get(f"{place}.py", self._paths.get(f"{place}/__init__.py"))
 
     def resolve(self, name: str, folder: str) -> frozenset[int]:
-        """What a file in a directory may mean by a name that is of no package: what stands beside it, and what is in no package anywhere.
+        """What a file in a directory may mean by a name that is of no package: all files and directories that are called so.
 
-        All of a directory of that name. Where Python itself has such a module only what stands beside it counts.
+        Somebody may put any directory on the path. Where Python itself has such a module only what stands beside the file counts.
         """
         return self.beside(name, folder) | (self._anywhere(name) if name not in sys.stdlib_module_names else frozenset())
 
-    def _outside(self, name: str) -> frozenset[int]:
-        places = self._by_name.get(name, {})
-        return frozenset(number for place, numbers in places.items() if not self.is_inside(place) for number in numbers)
+    def _called(self, name: str) -> frozenset[int]:
+        return frozenset(number for numbers in self._by_name.get(name, {}).values() for number in numbers)
 
     def beside(self, name: str, folder: str) -> frozenset[int]:
         """What a script in a directory means by a name, if that stands beside it."""

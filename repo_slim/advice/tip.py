@@ -80,7 +80,7 @@ def read_tip(git: Git, commit: str, sizes: Mapping[str, int], scratch: Path) -> 
     tip = Tip()
     for path, mode, blob, data in _texts(git, files, sizes, tip.large):
         if mode != SYMLINK and is_python(path, data):
-            packaged = not packages.isdisjoint(_folders(path))
+            packaged = path[: path.rfind("/") + 1] in packages
             kind = kind_of_python(path, data, executable=mode == EXECUTABLE, packaged=packaged)
             written = _written(scratch, len(tip.python), path, data)
             tip.python.append(_python(path, blob, kind, data, names, decoded=written))
@@ -112,11 +112,6 @@ def _texts(
 
 def _is_large(path: str, size: int) -> bool:
     return size > (_LARGEST_CODE if path.endswith((".py", ".ipynb")) else _LARGEST)
-
-
-def _folders(path: str) -> set[str]:
-    """`a/b/c.py`: `a/` and `a/b/`."""
-    return {path[: place + 1] for place, char in enumerate(path) if char == "/"}
 
 
 def _written(scratch: Path, number: int, path: str, data: bytes) -> bool:

@@ -15,7 +15,7 @@ _BELOW = re.compile(rb"\b(?:walk_packages|rglob|walk)\b")
 _LITERAL = re.compile(rb"""["']([\w./]+)""")
 _PLAIN = re.compile(rb"""\b(?:import_module|__import__|run_module|import_string)\(\s*['"][\w.:]+['"]\s*[,)]""")
 """Loading by a name that stands there: found as any other name is."""
-_NEAR = 6
+_NEAR = 20
 _CONTINUED = re.compile(rb"\\\r?\n")
 
 

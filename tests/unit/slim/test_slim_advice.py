@@ -163,6 +163,17 @@ def test_scripts_beside_each_other(repository: Repository) -> None:
     assert dead_in(advice_of(repository, files)) == {"my-tools/lost_helper.py"}
 
 
+def test_any_directory_may_be_on_the_path(repository: Repository) -> None:
+    """As after `sys.path.append("..")`, in a package or not."""
+    files = PACKAGE | {
+        "agent/tools/__init__.py": b"",
+        "agent/tools/lonely_helper.py": b"",
+        "agent/tools/sub/go.py": b"import sys\nsys.path.append('..')\nimport lonely_helper\n",
+        "go.sh": b"cd agent/tools/sub; python go.py",
+    }
+    assert dead_in(advice_of(repository, files)) == LEGACY
+
+
 def test_a_script_that_nothing_starts_is_told_apart(repository: Repository) -> None:
     advice = advice_of(
         repository, PACKAGE | {"tools/forgotten_job.py": b"from agent.legacy import loop_one\nif __name__ == '__main__': pass\n"}
@@ -267,6 +278,8 @@ def test_words_are_found_as_words(names: set[str], noise: bytes) -> None:
 
 def test_places_that_code_loads_from() -> None:
     assert places_loaded("a", b"import_module('a.b.c')\n") == ()
+    assert places_loaded("a", b"import_module(name)\n" + b"x = 1\n" * 10 + b"y = 'models'\n") == (("a", False), ("models", False))
+    assert places_loaded("a", b"import_module(name)\n" + b"x = 1\n" * 30 + b"y = 'models'\n") == (("a", False),)
     assert places_loaded("a", b"import_module(f'a.b.{name}')\n") == (("a", False), ("a/b", True))
     assert places_loaded("a", b"for m in pkgutil.walk_packages(__path__): pass\n") == (("a", True),)
     assert places_loaded("", b"for m in pkgutil.walk_packages(): pass\n") == (("", False),)
