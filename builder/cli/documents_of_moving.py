@@ -1,9 +1,16 @@
-"""What `builder slim-repo --check -o json` prints."""
+"""What `builder slim-repo --check` and `--move-clone` print with `-o json`."""
 
 from __future__ import annotations
 
 from builder.cli.document import Document
 
+_STEP = {
+    "name": "of the ref, or `stash@{N}`, or `HEAD of DIR` where that is detached",
+    "before": "where it was",
+    "after": "where it goes",
+    "replayed": "how many local commits are made again for it",
+    "why": "it stays where it is, because of this; or empty",
+}
 DOCUMENTS_OF_MOVING = {
     "builder slim-repo --check": Document(
         {
@@ -28,5 +35,28 @@ DOCUMENTS_OF_MOVING = {
                 "more": "how many other commits of before come with it",
             },
         },
+    ),
+    "builder slim-repo --move-clone": Document(
+        {
+            "clone": "the clone",
+            "remote": "`name`, and its URL `before` and `after`",
+            "branches": "each branch",
+            "tags": "each tag",
+            "stashes": "each entry of the stash, the newest first",
+            "heads": "each detached HEAD",
+            "notes": "how many notes are copied to new names",
+            "untracked": "working tree to the files that stay there and that git no longer has",
+            "elsewhere": "branches of the old remote with commits that neither the new one nor a local branch has",
+            "others": "other remotes: they are left as they are",
+            "unsigned": "local commits that lose their signature",
+            "warnings": "what else is worth knowing",
+            "left": "how many branches, tags, stashes and HEADs stay because of a conflict; after `--yes` the exit code is then 1",
+            "moves": "how much there is to do",
+            "kept": "where all refs of before are kept",
+            "bundle": "the file with them, or empty where a clone that lacks objects has nothing of its own",
+            "done": "whether it was done, with `--yes`",
+            "next": "the command that goes on, or empty",
+        },
+        {"branches": _STEP, "tags": _STEP, "stashes": _STEP, "heads": _STEP, "elsewhere": _STEP},
     ),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli import output, slim_check
+from builder.cli import output, slim_check, slim_move
 from builder.cli.slim_errors import translated
 from builder.errors import UsageError
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--status", "only_status", is_flag=True, help="Say where it stands, and change nothing.")
 @click.option("--restart", is_flag=True, help="Forget all that was made in DIR, but not the archive, and begin anew.")
 @slim_check.options
+@slim_move.options
 @output.format_option("table", "json")
 def command(
     source: str,
@@ -54,6 +55,10 @@ def command(
     restart: bool,
     check: bool,
     max_size: str,
+    move_clone: str | None,
+    to: str,
+    taken_out: str,
+    yes: bool,
     form: str,
 ) -> None:
     """Make a big repository small, losing nothing: every old commit has a new one, and what was taken out is in an archive.
@@ -64,12 +69,17 @@ def command(
     run again it goes on where it was. Exit code 2: the hash is not that of this plan and source, or a flag or the plan asks for what cannot
     be; 1: SOURCE changed, or something failed, and nothing is lost.
 
-    Afterwards: --check looks at the index and at HEAD, or at SOURCE, which is then a revision or BASE..REV.
+    Afterwards: --check looks at the index and at HEAD, or at SOURCE, which is then a revision or BASE..REV; 1: it found something.
+    --move-clone moves an old clone's branches onto the new history, and touches no file of yours; without --yes it only says how; 1: some
+    were left where they are.
     """
     from repo_slim.errors import SlimError
 
     if check:
         slim_check.check(source, max_size, keep, form)
+        return
+    if move_clone:
+        slim_move.move(slim_move.Wanted(move_clone, to, taken_out, yes), form)
         return
     if not source:
         raise UsageError("SOURCE is missing", "name the repository: a path or a URL")
