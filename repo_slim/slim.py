@@ -303,6 +303,8 @@ def _refs_hash(refs: Mapping[str, str]) -> str:
 
 
 def _summary(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What is printed, too. By path it is in the report alone."""
+    """What is printed, too. File by file it is in the report alone."""
     lfs = {key: told["lfs"][key] for key in ("objects", "size", "at_tips", "archived")}
-    return {**{key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}, "lfs": lfs}
+    advice = told["advice"] or {"dead": (), "scripts": ()}
+    dead = {"modules": len(advice["dead"]), "scripts": len(advice["scripts"])}
+    return {**{key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}, "lfs": lfs, "dead_code": dead}

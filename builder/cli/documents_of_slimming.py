@@ -28,10 +28,12 @@ _PLANNED = {
     "numbers": "the same as JSON",
     "archive": "where all that goes is kept",
     "commits": "how many the history has, notes aside",
-    "clone": "bytes of `git clone`: `filter_blob_limit_1m` with that filter and no rewrite, `before`, estimated `after`",
+    "clone": "bytes of `git clone`: `filter_blob_limit_1m` with that filter and no rewrite, `before`, about `after` and "
+    "`after_with_filter`; `lfs_of_head` besides; how many `objects`",
     "removed": "`file_versions` (blobs) and their `size`; how many are `gone`, the `disk` they took; `spared_by_tips`",
     "lfs": "`objects` and their `size`, of these `at_tips` and `archived`",
     "lfs_missing": "LFS objects that nobody has, by oid",
+    "dead_code": "how many `modules` and `scripts` look dead; the report names them, and says why",
     "next": "the command that goes on, or empty",
 }
 _DONE = {

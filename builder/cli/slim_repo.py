@@ -201,6 +201,9 @@ def _show_plan(told: Mapping[str, Any]) -> None:
         output.result(f"LFS          {counted}; {lfs['archived']['objects']} of them go into the archive")
     if told["lfs_missing"]:
         output.warn(f"{output.plural(len(told['lfs_missing']), 'LFS object')} could not be found: `git lfs fetch --all` in the source may")
+    if any(told["dead_code"].values()):
+        found = [output.plural(number, what.removesuffix("s")) for what, number in told["dead_code"].items() if number]
+        output.result(f"dead code    {' and '.join(found)}, perhaps: the report says which, and why")
     output.result(f"plan         {told['plan']}")
     output.result(f"report       {told['report']}")
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from builder.cli import frame
+from builder.cli import frame, output
 from builder.cli.documents import DOCUMENTS
 from builder.errors import BuilderError
 from repo_slim import errors
+from tests.fixtures.reports import commit_at
+from tests.fixtures.repositories import Repository
 from tests.fixtures.slim_history import BIG, git, make
 from tests.fixtures.slimming import commit_map, fingerprint
 
@@ -55,6 +57,24 @@ def test_from_a_large_repository_to_a_published_small_one(source: Path, capsys: 
     assert "published " in out and "next" not in out and "refs/remotes/origin/main" in err
     assert (source.parent / "agent.slim" / "plan.toml").exists() and (Path.cwd() / ".builder/data/archive/blobs").is_dir()
     assert len(commit_map(source.parent / "new.git")) > 60
+
+
+def test_a_report_that_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The numbers of the page, of the JSON beside it and of what is printed are the same; what looks dead is in no plan."""
+    monkeypatch.chdir(tmp_path)
+    repository = Repository.make(tmp_path / "agent")
+    commit_at(repository, 0, {"agent/__init__.py": b"", "agent/lonely_loop.py": b"x = 1\n", "a.bin": b"x" * 2_000_000})
+    commit_at(repository, 800, {"a.bin": None, "train.py": b"import agent\nprint(agent)\n"})
+    out, _ = printed(capsys, "agent")
+    assert "dead code    1 module, perhaps: the report says which, and why" in out
+    told = json.loads((tmp_path / "agent.slim" / "report.json").read_text())
+    page = (tmp_path / "agent.slim" / "report.html").read_text()
+    assert f"report       {tmp_path / 'agent.slim' / 'report.html'}" in out
+    assert [each["path"] for each in told["advice"]["dead"]] == ["agent/lonely_loop.py"]
+    assert "--drop agent/lonely_loop.py" in page and "lonely_loop" not in (tmp_path / "agent.slim" / "plan.toml").read_text()
+    size = output.size(told["clone"]["filter_blob_limit_1m"])
+    assert out.startswith(f"no rewrite   git clone --filter=blob:limit=1m gives about {size} ") and f">{size}</strong>" in page
+    assert document(capsys, "agent")["clone"] == told["clone"]
 
 
 def next_words(out: str) -> list[str]:
