@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from repo_slim import process
@@ -33,7 +34,7 @@ def read_imports(tip: Tip, layout: Layout, scratch: Path) -> Imports:
     builds = layout.builds()
     places = [{package: str(tree / place) for package, place in build.items()} for build in builds]
     places[0][ENTRIES] = str(entries)
-    job = json.dumps({"tree": str(scratch), "builds": places}).encode()
+    job = json.dumps({"tree": str(scratch), "builds": places, "path": _where_grimp_is()}).encode()
     done = process.run([sys.executable, "-I", str(_SCAN)], stdin=job, check=False)
     if done.returncode:
         return Imports({}, dict.fromkeys(range(len(tip.python)), "imports could not be read"))
@@ -43,6 +44,12 @@ def read_imports(tip: Tip, layout: Layout, scratch: Path) -> Imports:
     unread |= {number: "no import can name it" for number in range(len(tip.python)) if number not in seen and number not in unread}
     unread |= _parsed_badly(tip, scratch, answer["unread"])
     return Imports(found, unread)
+
+
+def _where_grimp_is() -> str:
+    """A Python that is started on its own looks for nothing where `PYTHONPATH` says."""
+    spec = find_spec("grimp")
+    return str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
 
 
 def _by_file(

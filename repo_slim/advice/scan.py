@@ -1,7 +1,8 @@
 """Runs by itself (`python -I scan.py`): reads with grimp which module imports which.
 
-On stdin: JSON `{"tree": DIR, "builds": [{PACKAGE: DIR, ...}, ...]}`. On stdout: JSON `{"builds": [{MODULE: [MODULE, ...], ...}, ...],
-"unread": {FILE: WHY}}`. Nothing of the tree is executed: grimp parses. What it cannot parse is taken out of the tree and named.
+On stdin: JSON `{"tree": DIR, "builds": [{PACKAGE: DIR, ...}, ...], "path": where grimp is}`. On stdout: JSON `{"builds": [{MODULE:
+[MODULE, ...], ...}, ...], "unread": {FILE: WHY}}`. Nothing of the tree is executed: grimp parses. What it cannot parse is taken out of the
+tree and named.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     job = json.load(sys.stdin)
+    sys.path.append(job["path"])
     unread: dict[str, str] = {}
     builds = [_imports(Path(job["tree"]), packages, unread) for packages in job["builds"]]
     json.dump({"builds": builds, "unread": unread}, sys.stdout)

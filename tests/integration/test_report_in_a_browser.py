@@ -8,7 +8,7 @@ import pytest
 
 from repo_slim.report import write_report
 from tests.fixtures.browser import Page
-from tests.fixtures.reports import EVIL_AUTHOR, EVIL_PATHS, commit_at, report_of
+from tests.fixtures.reports import EVIL_AUTHOR, EVIL_PATHS, commit_at, report_of, rewritten
 from tests.fixtures.repositories import Repository, an_empty_repository, at_nobodys_home
 
 __all__ = ["an_empty_repository", "at_nobodys_home"]
@@ -32,9 +32,8 @@ def heading(section: str, column: int) -> str:
 @pytest.fixture
 def opened(repository: Repository, tmp_path: Path, page: Page) -> Page:
     """Hostile names, files and directories by the hundred, dead code."""
-    commit_at(
-        repository, 0, {path: b"x" * (100 + number) for number, path in enumerate(EVIL_PATHS)}, author=EVIL_AUTHOR, subject="<b>One</b>"
-    )
+    commit_at(repository, 0, {path: b"x" * (100 + number) for number, path in enumerate(EVIL_PATHS)})
+    rewritten(repository, EVIL_AUTHOR, b"<b>One</b>")
     commit_at(repository, 0, {f"data/{number % 40}/{number}.txt": b"%d" % number * (number % 7) for number in range(400)})
     commit_at(repository, 0, {"agent/old_loop.py": b"x = 1\n", "agent/old_script.py": b"if __name__ == '__main__': pass\n"})
     commit_at(repository, 900, {"weights.ckpt": bytes(range(256)) * 8000, "agent/<img src=x onerror=hit>.py": b"print 'x'\n"})
