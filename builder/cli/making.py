@@ -73,7 +73,7 @@ class Maker:
     def one(self, revision: str) -> BuiltImage:
         commit = self.git.resolve(revision)
         if revision == "HEAD" and self.image_settings(commit) != self._with_base(self.settings.image):
-            self._say_once("[image] in the working tree is not the commit's, which counts; commit it, or use --dirty", output.note)
+            self.say_once("[image] in the working tree is not the commit's, which counts; commit it, or use --dirty", output.note)
         return self.make(commit)
 
     def working_tree(self, include: Sequence[str] = ()) -> BuiltImage:
@@ -144,7 +144,7 @@ class Maker:
         """The settings that hold for the commit; says on stderr what its file holds that this tool does not know."""
         settings, warnings = at_commit(self.settings, lambda path: self.git.read_path(commit, path), commit.sha)
         for warning in warnings:
-            self._say_once(warning, output.warn)
+            self.say_once(warning, output.warn)
         return settings
 
     def answers(self, about: str, ask: Callable[[], bool]) -> bool:
@@ -205,13 +205,14 @@ class Maker:
             inputs, missing = foresee(self.workshop, self.git, commit, settings)
             self.unmade += missing
             for what in missing:
-                self._say_once(f"{what} would be made first; not in this plan", output.note)
+                self.say_once(f"{what} would be made first; not in this plan", output.note)
         else:
             inputs = prepare(self.workshop, self.git, commit, settings)
-        self._say_once(without_tool(settings, inputs.base) or "", output.warn)
+        self.say_once(without_tool(settings, inputs.base) or "", output.warn)
         return inputs
 
-    def _say_once(self, text: str, say: Callable[[str], None]) -> None:
+    def say_once(self, text: str, say: Callable[[str], None]) -> None:
+        """What is the same for several images, or runs, is said for the first."""
         if text and text not in self._said:
             self._said.add(text)
             say(text)

@@ -26,33 +26,34 @@ def lost_of(git: Git, commit: Commit, data: DataSettings) -> Lost:
     return lost.lost_of(commit, git, open_archive(data), blob_cache(os.environ))
 
 
-def needed_by(maker: Maker, commit: Commit) -> Lost:
-    """What commands at the commit get back, if they do; nothing where [data] restore says never."""
-    from builder.model.removed import Lost
-    from builder.runs import lost
-    from builder.runs.prepare import data_of
+def list_for(maker: Maker, commit: Commit) -> str:
+    """The name of the list of files that commands at the commit get back, which is kept in the data root; empty when there are none.
 
-    data = data_of(maker.settings)
-    found = lost_of(maker.git, commit, data)
-    if not found.files:
-        return found
-    needed = lost.needed(found, maker.settings_at(commit).image, data.restore_paths)
-    if needed.files and data.restore == "never":
-        output.note(f"{describe(needed)} not restored, as [data] restore says")
-        return Lost(needed.commit, needed.was)
-    return needed
-
-
-def list_for(maker: Maker, lost: Lost) -> str:
-    """The name of the list that steps are told; empty when nothing is to be restored. Asks first, where [data] restore says so."""
+    Says so, or asks first, as [data] restore says.
+    """
     from builder.data.open import open_root
     from builder.data.restore_list import write_list
     from builder.runs.prepare import data_of
 
-    data = data_of(maker.settings)
-    if not lost.files or (data.restore == "ask" and not maker.answers(lost.commit, lambda: _agreed(lost))):
+    data, lost = data_of(maker.settings), say_needed(maker, commit)
+    if not lost.files or data.restore == "never" or (data.restore == "ask" and not maker.answers(commit.sha, lambda: _agreed(lost))):
         return ""
     return write_list(open_root(data.root, maker.start, data.endpoint), lost)
+
+
+def say_needed(maker: Maker, commit: Commit) -> Lost:
+    """What commands at the commit need of what it lost."""
+    from builder.runs.lost import needed
+    from builder.runs.prepare import data_of
+
+    data = data_of(maker.settings)
+    lost = lost_of(maker.git, commit, data)
+    if lost.files:
+        lost = needed(lost, maker.settings_at(commit).image, data.restore_paths)
+    if lost.files:
+        what = {"auto": "commands get them back", "ask": "commands may get them back", "never": "they stay there, as [data] restore says"}
+        maker.say_once(f"{describe(lost)} {what[data.restore]}", output.note)
+    return lost
 
 
 def describe(lost: Lost) -> str:

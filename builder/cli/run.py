@@ -13,7 +13,7 @@ from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.executing import execute
 from builder.cli.expecting import expecting, say_expected
 from builder.cli.following import raise_if_bad, show_result
-from builder.cli.restoring import describe
+from builder.cli.restoring import say_needed
 from builder.cli.starting import (
     Asked,
     Prepared,
@@ -89,6 +89,7 @@ def command(
         prepared = prepare(maker, asked)
         _say_what_runs(prepared)
         if dry_run:
+            _say_restored(maker, prepared.wanted.commit)
             _show_plan(maker.git, prepared, form)
             return
         cluster = _cluster(maker) if prepared.on == "argo" else None
@@ -101,6 +102,14 @@ def command(
         result = result or execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
     raise_if_bad(result)
+
+
+def _say_restored(maker: Maker, commit: Commit) -> None:
+    """Nothing starts, so a data root that cannot be asked is no reason to stop."""
+    try:
+        say_needed(maker, commit)
+    except BuilderError as error:
+        output.warn(error.message)
 
 
 def _cluster(maker: Maker) -> Cluster:
@@ -135,8 +144,6 @@ def _commit_before(maker: Maker, wanted: Wanted) -> Commit | None:
 def _say_what_runs(prepared: Prepared) -> None:
     how = f", {prepared.interpreter.path} ({prepared.interpreter.origin})" if prepared.interpreter else ""
     output.note(f"{prepared.label} on {prepared.on}{how}")
-    if prepared.lost.files:
-        output.note(f"{describe(prepared.lost)} commands get them back")
 
 
 def _show_plan(git: Git, prepared: Prepared, form: str) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from builder.deploy.compile import Source
     from builder.model.image import BuiltImage
     from builder.model.oci import Manifest
-    from builder.model.removed import Lost
     from builder.model.run import RunResult
     from builder.model.tree import Commit
     from builder.runs.interpreter import Interpreter
@@ -50,7 +49,7 @@ class Target:
 class Prepared:
     """What will run and where, its configuration, who chose the interpreter (on this machine), and how people call it.
 
-    `run` is its name, where that is given; `source` is what is compiled for Argo; `lost` what commands may get back.
+    `run` is its name, where that is given; `source` is what is compiled for Argo.
     """
 
     wanted: Wanted
@@ -59,7 +58,6 @@ class Prepared:
     interpreter: Interpreter | None
     label: str
     source: Source
-    lost: Lost
     run: str = ""
 
 
@@ -79,7 +77,6 @@ class Asked:
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
     """Resolves the revision and takes the settings that hold for it. Everything that can be refused is refused here."""
     from builder.cli.reading import Reader
-    from builder.cli.restoring import needed_by
     from builder.cli.revisions import find_commit
     from builder.deploy.release import target_of
     from builder.runs.prepare import Wanted, check_flow, check_places, choose_flow, placed
@@ -103,8 +100,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     python = interpreter.path if interpreter else ""
     wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
     run, label = asked.child.run if asked.child else "", _label(target.flow, commit, snapshot)
-    config, source = resolve_config(maker.git, wanted), source_of(maker.git, wanted)
-    return Prepared(wanted, on, config, interpreter, label, source, needed_by(maker, commit), run)
+    return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, source_of(maker.git, wanted), run)
 
 
 def _check_external(git: Git, commit: Commit, flow: FlowSettings, asked: Asked, environ: Mapping[str, str] | None) -> None:
@@ -223,7 +219,7 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
 
     wanted = prepared.wanted
     _check_store(maker, prepared.on)
-    restore = list_for(maker, prepared.lost)
+    restore = list_for(maker, wanted.commit)
     with shared(maker.git, maker.settings, wanted.commit):
         image = maker.make(wanted.commit)
     run = prepared.run or run_name(wanted.flow, wanted.commit.sha)

@@ -87,7 +87,7 @@ def test_the_same_is_not_run_twice_and_another_is(slim: Slimmed, capsys: pytest.
 def test_never(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
     setting(slim, '\n[data]\nrestore = "never"\n')
     _, err = said(capsys, "run", f"finetune@{slim.was}", code=1)
-    assert "not restored, as [data] restore says" in err
+    assert "they stay there, as [data] restore says" in err
     assert "data/weights.bin" in err, "the command does not find it"
 
 
@@ -129,3 +129,12 @@ def test_a_commit_that_lost_nothing_is_told_nothing(slim: Slimmed, capsys: pytes
     result, err = ran(capsys, "finetune@HEAD")
     assert result["restored"] == {} and "slim-repo" not in err
     assert not (slim.archive / "restores").exists()
+
+
+def test_a_teams_own_flow(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    result, _ = ran(capsys, f"own@{slim.was}")
+    assert (result["state"], result["scores"]) == ("succeeded", {"first": WEIGHTS[0] / 256, "executable": 1.0})
+    assert result["restored"]["files"] == 4
+    spoil(blob_of(slim, TOOL), b"another tool")
+    _, err = said(capsys, "run", f"own@{slim.was}", "--again", code=1)
+    assert "bin/tool cannot be restored" in err
