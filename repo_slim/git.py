@@ -35,14 +35,14 @@ class Git:
 
     def refs(self) -> dict[str, str]:
         """Name -> object, of every ref."""
-        lines = os.fsdecode(self.run("for-each-ref", "--format=%(objectname) %(refname)")).splitlines()
+        lines = os.fsdecode(self.run("for-each-ref", "--format=%(objectname) %(refname)")).split("\n")[:-1]  # names may have U+2028
         return {name: oid for oid, _, name in (line.partition(" ") for line in lines)}
 
     def peeled(self) -> dict[str, tuple[str, str]]:
         """Ref name -> what it leads to in the end: kind and object."""
         form = "%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
         found = {}
-        for line in os.fsdecode(self.run("for-each-ref", f"--format={form}")).splitlines():
+        for line in os.fsdecode(self.run("for-each-ref", f"--format={form}")).split("\n")[:-1]:
             name, kind, oid, *inner = line.split(" ")
             inner = [word for word in inner if word]
             found[name] = (inner[0], inner[1]) if inner else (kind, oid)

@@ -11,6 +11,7 @@ import click
 
 from builder.cli import output
 from builder.cli.slim_errors import translated
+from builder.errors import without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +67,8 @@ def move(wanted: Wanted, form: str) -> None:
         told = carry(Asked(Path(wanted.directory).expanduser(), wanted.to, wanted.taken_out, wanted.yes), progress())
     except SlimError as error:
         raise translated(error) from error
-    told["next"] = _next(told, wanted)
+    told["remote"] = {key: without_passwords(value) for key, value in told["remote"].items()}
+    told["next"] = without_passwords(_next(told, wanted))
     if form == "json":
         output.document(told)
     else:

@@ -16,8 +16,8 @@ _PERSON = {"GIT_COMMITTER_NAME": "slim-repo", "GIT_COMMITTER_EMAIL": "slim-repo@
 _PERSON |= {"GIT_AUTHOR_NAME": "slim-repo", "GIT_AUTHOR_EMAIL": "slim-repo@localhost"}
 
 
-def carry_out(clone: Clone, plan: Plan, replay: Replay, memory: Memory, url: str) -> None:
-    """Keeps all of before, then moves. Raises SlimError when something in the clone changed meanwhile."""
+def carry_out(clone: Clone, plan: Plan, replay: Replay, memory: Memory, url: str) -> list[str]:
+    """Keeps all of before, then moves; returns what is worth knowing. Raises SlimError when something in the clone changed meanwhile."""
     moving = {step.before for step in plan.steps if step.moves}
     wanted = kept_refs(clone, plan.entries)
     keep(clone, memory, {name: oid for name, oid in wanted.items() if oid in moving} if memory.kept else wanted)
@@ -35,7 +35,7 @@ def carry_out(clone: Clone, plan: Plan, replay: Replay, memory: Memory, url: str
     for ref, pairs in plan.notes.items():
         lines = "".join(f"{old} {new}\n" for old, new in pairs)
         clone.git.run("notes", f"--ref={ref}", "copy", "--stdin", stdin=lines.encode(), **_PERSON)
-    _fetch(clone)
+    return _fetch(clone)
 
 
 def _indexes(clone: Clone, plan: Plan) -> list[tuple[str, str, str]]:
@@ -99,17 +99,18 @@ def _drop(git: Git, gone: set[str]) -> None:
             git.run("reflog", "delete", "--updateref", "--rewrite", f"refs/stash@{{{at}}}")
 
 
-def _fetch(clone: Clone) -> None:
+def _fetch(clone: Clone) -> list[str]:
     """The remote's branches as git itself sees them; then what was only for the move goes."""
-    less = ["-c", "fetch.pruneTags=false", "-c", f"remote.{clone.remote}.pruneTags=false"]
+    words = [*("-c", "fetch.pruneTags=false", "-c", f"remote.{clone.remote}.pruneTags=false"), "fetch", "--quiet", "--prune", "--no-tags"]
+    warnings = []
     try:
-        clone.git.run(*less, "fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", clone.remote)
+        clone.git.run(*words, "--no-write-fetch-head", "--recurse-submodules=no", clone.remote)
     except ProcessError as error:
-        said = error.stderr.strip()
-        raise SlimError(
-            f"{clone.remote} cannot be fetched: {said}", "branches are moved already; correct that, then run this again"
-        ) from error
+        if "couldn't find remote ref" not in error.stderr:
+            text = f"{clone.remote} cannot be fetched: {error.stderr.strip()}"
+            raise SlimError(text, "branches are moved already; correct that, then run this again") from error
+        warnings = [f"this clone fetches a branch that the new repository lacks: `git remote set-branches {clone.remote} '*'`"]
     if clone.git.ask("symbolic-ref", "--quiet", f"refs/remotes/{clone.remote}/HEAD"):
         clone.git.ask("remote", "set-head", clone.remote, "--auto")
-    gone = [name for name in clone.git.refs() if name.startswith(AFTER)]
-    clone.git.set_refs({}, gone=gone)
+    clone.git.set_refs({}, gone=[name for name in clone.git.refs() if name.startswith(AFTER)])
+    return warnings

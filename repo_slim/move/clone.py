@@ -76,7 +76,8 @@ def find(directory: Path) -> Clone:
     remote = _remote(git)
     lacks = git.ask("rev-parse", "--is-shallow-repository") == "true" or bool(git.ask("config", "extensions.partialClone"))
     shared = common(git)
-    return Clone(git, shared, remote, git.ask("config", "--get", f"remote.{remote}.url"), tuple(_places(git, shared)), lacks)
+    url = git.ask("config", "--get-all", f"remote.{remote}.url").partition("\n")[0]  # it is the first that git fetches from
+    return Clone(git, shared, remote, url, tuple(_places(git, shared)), lacks)
 
 
 def _remote(git: Git) -> str:
@@ -94,7 +95,7 @@ def _remote(git: Git) -> str:
 
 def _places(git: Git, shared: Path) -> Iterator[Place]:
     for block in git.text("worktree", "list", "--porcelain").split("\n\n"):
-        said = dict(line.partition(" ")[::2] for line in block.splitlines())
+        said = dict(line.partition(" ")[::2] for line in block.split("\n"))
         path = Path(said["worktree"])
         where = Git(path) if path.is_dir() else _elsewhere(shared, path)
         if where:
@@ -127,7 +128,7 @@ def stashes(git: Git) -> list[Stash]:
     if not git.ask("rev-parse", "--verify", "--quiet", "refs/stash"):
         return []
     form = "%H%x00%gs%x00%gn%x00%ge%x00%gd"
-    lines = git.text("log", "-g", "--no-show-signature", "--date=raw", f"--format={form}", "refs/stash", "--").splitlines()
+    lines = git.text("log", "-g", "--no-show-signature", "--date=raw", f"--format={form}", "refs/stash", "--").split("\n")
     return [_stash(*line.split("\0")) for line in lines]
 
 

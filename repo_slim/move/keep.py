@@ -51,7 +51,7 @@ def keep(clone: Clone, memory: Memory, refs: Mapping[str, str]) -> None:
     if memory.kept:
         return
     clone.folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(clone.directory / "config", clone.folder / "config")
+    shutil.copy(clone.directory / "config", clone.folder / "config")
     write_bundle(clone, clone.folder / BUNDLE)
     memory.kept, memory.url = True, clone.url
     memory.write()
@@ -73,7 +73,7 @@ def set_refs(git: Git, changes: Iterable[tuple[str, str, str]], why: str) -> Non
     if not lines:
         return
     try:
-        git.run("update-ref", "--no-deref", "--create-reflog", "-m", why, "--stdin", "-z", stdin=os.fsencode(lines))
+        git.run("update-ref", "--no-deref", "-m", why, "--stdin", "-z", stdin=os.fsencode(lines))
     except ProcessError as error:
         text = f"the refs of {git.directory} cannot be changed: {error.stderr.strip()}"
         raise SlimError(text, "if a program was killed, take away the lock that is named; then run this again: it goes on") from error
@@ -102,7 +102,7 @@ def write_bundle(clone: Clone, path: Path) -> None:
 
 def _look_at(clone: Clone, bundle: Path) -> None:
     """It has every ref that is kept, and its pack is whole: a pack ends with the hash of all that is before it."""
-    heads = dict(line.split(" ")[::-1] for line in clone.git.text("bundle", "list-heads", str(bundle)).splitlines())
+    heads = dict(line.split(" ", 1)[::-1] for line in clone.git.text("bundle", "list-heads", str(bundle)).split("\n"))
     missing = [name for name, oid in clone.git.refs().items() if name.startswith(BEFORE) and heads.get(name) != oid]
     if (missing and not clone.lacks) or not _whole(bundle):
         raise DamagedError(f"{bundle} does not have all that it should", "run this again; if it stays so, look at the disk")

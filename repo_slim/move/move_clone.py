@@ -45,10 +45,11 @@ def move(asked: Asked, progress: Progress = SILENT) -> dict[str, Any]:
             settle(clone, memory, replay)
         with progress.task("looking at branches"):
             plan = Planner(clone, known, replay).plan()
+        warnings = list(plan.warnings)
         if asked.really:
             with progress.task("moving"):
-                carry_out(clone, plan, replay, memory, url)
-        return _told(clone, plan, memory, url, done=asked.really)
+                warnings += carry_out(clone, plan, replay, memory, url)
+        return _told(clone, plan, memory, url, done=asked.really) | {"warnings": warnings}
 
 
 def _fetched(clone: Clone, url: str, progress: Progress) -> CommitMap:
@@ -101,7 +102,6 @@ def _told(clone: Clone, plan: Plan, memory: Memory, url: str, *, done: bool) -> 
         "elsewhere": _steps(plan.elsewhere),
         "others": [name for name in clone.git.ask("remote").splitlines() if name not in (clone.remote, "before-slim")],
         "unsigned": list(plan.unsigned),
-        "warnings": list(plan.warnings),
         "left": len(plan.left),
         "moves": sum(step.moves for step in plan.steps) + sum(map(len, plan.notes.values())) + (url != clone.url),
         "kept": BEFORE.rstrip("/"),

@@ -61,7 +61,7 @@ class Planner:
     def __init__(self, clone: Clone, known: CommitMap, replay: Replay) -> None:
         self._clone, self._git, self._map, self._replay = clone, clone.git, known, replay
         self._refs, self._peeled = clone.git.refs(), clone.git.peeled()
-        links = clone.git.text("for-each-ref", "--format=%(symref) %(refname)").splitlines()
+        links = clone.git.text("for-each-ref", "--format=%(symref) %(refname)").split("\n")
         self._links = {name for target, _, name in (line.partition(" ") for line in links) if target}
         self._now = {name.removeprefix(AFTER): oid for name, oid in self._refs.items() if name.startswith(AFTER)}
         self._entries = stashes(clone.git)

@@ -46,6 +46,7 @@ class Replay:
         """`now`: commits of the new history. `taken`: blobs that nothing there has any more. `folder`: for what passes by."""
         self._git, self._map, self._now, self._taken = git, known, now, taken
         self._choice, self._folder = choice, folder
+        self._there: set[str] = set()
         self._done: dict[str, str | Conflict] = {}
         self._removed: dict[str, Removed] = {}
         self._trees: dict[tuple[str, frozenset[object]], str] = {}
@@ -59,8 +60,10 @@ class Replay:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         listed = self._git.text("rev-list", "--topo-order", "--reverse", "--stdin", stdin="".join(f"{tip}\n" for tip in tips).encode())
+        commits = listed.splitlines()
+        self._there.update(commits)
         with Objects(self._git) as objects:
-            for commit in listed.splitlines():
+            for commit in commits:
                 if self.is_local(commit) and commit not in self._done:
                     self._done[commit] = self._step(commit, objects.read(commit)[1])
 
@@ -70,7 +73,7 @@ class Replay:
 
     def new(self, commit: str) -> str | Conflict:
         if self.is_local(commit):
-            return self._done.get(commit) or Conflict(commit, "its history is not in this shallow clone")
+            return self._done[commit]
         name = self._map.names.get(commit, commit)
         if name not in self._now and name != commit:
             return Conflict(commit, f"its new name {name} is not in the new repository")
@@ -108,6 +111,10 @@ class Replay:
     def _step(self, commit: str, data: bytes) -> str | Conflict:
         tree, parents = _links(data)
         self.parents[commit] = parents
+        if not self._there.issuperset(parents):
+            return Conflict(
+                commit, "what it was made upon is not in this shallow clone: first `git fetch --unshallow` from the old repository"
+            )
         new = [self.new(parent) for parent in parents]
         for each in new:
             if isinstance(each, Conflict):

@@ -380,7 +380,9 @@ def test_configuration_and_hooks_stay_but_for_where_the_remote_is(team: Team) ->
         (hook.parent / name).write_text("#!/bin/sh\nexit 1\n")
         (hook.parent / name).chmod(0o755)
     config = clone.text("config", "--local", "--list").splitlines()
+    (clone.directory / ".git/config").chmod(0o600)
     told = run(team, clone)
+    assert (clone.directory / ".git/builder/before-slim/config").stat().st_mode & 0o777 == 0o600
     now = clone.text("config", "--local", "--list").splitlines()
     old, new = (f"remote.origin.url={where}" for where in (f"file://{team.before.directory}", team.after.directory))
     pushed = f"remote.origin.pushurl={team.before.directory}"
@@ -404,6 +406,7 @@ def test_a_repository_that_took_the_old_ones_place(team: Team) -> None:
 
 
 def test_branches_that_only_the_old_remote_has_are_named_and_kept(team: Team) -> None:
+    team.before.git("branch", "late", "main")
     late = team.before.commit({"late.py": b"pushed after the slimming\n"}, branch="late")
     clone = team.clone()
     told = run(team, clone)
@@ -523,6 +526,39 @@ def test_a_shallow_clone(team: Team) -> None:
     assert clone.text("rev-list", "--count", "main") == "7"
 
 
+def test_a_shallow_clone_that_ends_above_what_is_known(team: Team) -> None:
+    team.before.git("branch", "late", "main")
+    team.before.commit({"late.py": b"pushed after the slimming\n"}, branch="late")
+    clone = team.clone("shallow", "--depth=1", "--branch=late")
+    commit(clone, "src/c.py", b"c\n")
+    told = run(team, clone)
+    assert "git fetch --unshallow" in where(told)["late"]["why"]
+    assert "set-branches origin" in told["warnings"][0]
+    clone.git("fetch", "--quiet", "--unshallow", str(team.before.directory), "late")
+    assert run(team, clone)["left"] == 0
+
+
+def test_a_clone_without_trees(team: Team) -> None:
+    clone = team.clone("treeless", "--filter=tree:0")
+    clone.git("branch", "behind", team.commits["changed"])
+    old = commit(clone, "src/c.py", b"c\n")
+    assert run(team, clone)["left"] == 0
+    assert oid(clone, "behind") == team.new("changed")
+    assert shown(clone, "main") == shown(clone, old)
+
+
+def test_a_merge_of_before_and_now_that_somebody_pulled_is_mended(team: Team) -> None:
+    clone = team.clone()
+    commit(clone, "src/c.py", b"c\n")
+    clone.git("fetch", "--quiet", str(team.after.directory), "main")
+    clone.git("merge", "--quiet", "--allow-unrelated-histories", "-m", "Pulled", "FETCH_HEAD")
+    clone.git("fetch", "--quiet", str(team.after.directory), "+refs/builder/*:refs/builder/*")
+    assert not check(clone.directory, LIMIT, (), "", {}).good
+    assert run(team, clone)["left"] == 0
+    assert check(clone.directory, LIMIT, (), "", {}).good
+    assert clone.text("log", "--first-parent", "--format=%s", "-2") == "Pulled\nChange src/c.py"
+
+
 def test_a_bare_clone_and_one_whose_remote_has_another_name(team: Team) -> None:
     clone = team.clone("bare.git", "--bare", "--origin=upstream")
     clone.git("config", "remote.upstream.fetch", "+refs/heads/*:refs/remotes/upstream/*")
@@ -557,11 +593,17 @@ def test_what_cannot_be_moved_is_left_alone(team: Team, tmp_path: Path) -> None:
 def test_names_and_messages_that_are_no_text(team: Team) -> None:
     clone = team.clone()
     branch(clone, "work", team.commits["changed"])
+    clone.git("branch", "a\u2028b", team.commits["end"])
+    (clone.directory / "README").write_bytes(b"stashed\n")
+    clone.git("stash", "push", "--quiet", "-m", "form\x0cfeed and\x85 more")
     put(clone, os.fsdecode(b"caf\xe9\n\xff.txt"), b"odd\n")
     (clone.directory / ".git/message").write_bytes(b"caf\xe9\n\nwith \xff\n")
     clone.git("-c", "i18n.commitEncoding=ISO-8859-1", "commit", "--quiet", "-F", ".git/message")
     old = clone.git("cat-file", "commit", "HEAD")
+    listed = clone.git("log", "-g", "--format=%gs", "refs/stash")
     run(team, clone)
+    assert oid(clone, "a\u2028b") == team.new("end")
+    assert clone.git("log", "-g", "--format=%gs", "refs/stash") == listed
     new = clone.git("cat-file", "commit", "HEAD")
     assert new.split(b"\n")[2:] == old.split(b"\n")[2:]
     assert b"encoding ISO-8859-1" in new
@@ -573,9 +615,15 @@ def test_the_old_history_can_be_let_go_and_restored_from_the_bundle(team: Team) 
     clone = team.clone()
     branch(clone, "work", team.commits["changed"])
     old = commit(clone, "src/c.py", b"c\n")
+    for content in (b"first\n", b"second\n"):
+        (clone.directory / "README").write_bytes(content)
+        clone.git("stash", "push", "--quiet")
     told = run(team, clone)
+    stashed = clone.text("stash", "list", "--format=%H").split()
     (lines,) = [block for block in blocks("how-to/slim-repo.md", "sh") if "before-slim" in block]
     subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=clone.directory, check=True, capture_output=True)
     assert subprocess.run(["git", "cat-file", "-e", old], cwd=clone.directory, capture_output=True).returncode != 0
+    assert clone.text("stash", "list", "--format=%H").split() == stashed
+    assert clone.git("fsck", "--full", "--no-dangling") == b""
     clone.git("fetch", "--quiet", told["bundle"], "refs/heads/work:refs/heads/as-it-was")
     assert oid(clone, "as-it-was") == old
