@@ -18,6 +18,10 @@ _POINTER = re.compile(
     rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n?\Z"
 )
 
+_OID = re.compile(r"\b[0-9a-f]{64}\b")
+_LOST = re.compile(r"missing object|not found|not exist|\b404\b", re.IGNORECASE)
+"""What git-lfs says of objects that the other side does not have, in a line with their oid."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
@@ -79,5 +83,6 @@ def _from_server(git: Git) -> None:
     try:
         git.run("lfs", "fetch", "--all", "origin")
     except ProcessError as error:  # objects that the server lost are no reason to stop: they are reported
-        if "Not found" not in error.stderr and "not exist" not in error.stderr and "404" not in error.stderr:
+        about = [line for line in error.stderr.splitlines() if _OID.search(line)]
+        if not about or not all(_LOST.search(line) for line in about):
             raise

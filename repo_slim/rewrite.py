@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repo_slim import process, tags
+from repo_slim import notes, process, tags
 from repo_slim.archive import Entry
 from repo_slim.errors import SourceError
 from repo_slim.files import link_or_copy, remove
@@ -76,21 +76,20 @@ class _Rewrite:
         wanted |= {head} if head and not head.startswith("refs/") else set()
         self._git.set_refs({f"{_TIPS}{number}": oid for number, oid in enumerate(sorted(wanted))})
         triples = ((blob.encode(), path, self._instead.get(blob, "").encode()) for blob, path in self._selection.pairs())
-        return self._filter(b"files", [field for triple in triples for field in triple])
+        return self._filter([field for triple in triples for field in triple])
 
     def _notes(self, names: Mapping[str, str]) -> dict[str, str]:
         """Notes are kept under the names of what they are on."""
-        notes = {name: oid for name, (kind, oid) in self._peeled.items() if kind == "commit" and name.startswith("refs/notes/")}
-        if not notes:
+        tips = {oid: f"{_NOTES}{number}" for number, oid in enumerate(sorted(self._note_refs().values()))}
+        if not tips:
             return {}
-        self._git.set_refs(
-            {f"{_NOTES}{number}": oid for number, oid in enumerate(sorted(set(notes.values())))},
-            gone=[name for name in self._git.refs() if name.startswith(_TIPS)],
-        )
-        changed = {old: new for old, new in names.items() if old != new}
-        for ref, oid in notes.items():
+        for ref, oid in self._note_refs().items():
             self._check_notes(ref, oid, names)
-        return self._filter(b"notes", [name.encode() for pair in changed.items() for name in pair])
+        self._git.set_refs({ref: oid for oid, ref in tips.items()})
+        return notes.rename(self._git, tips.values(), {old: new for old, new in names.items() if old != new})
+
+    def _note_refs(self) -> dict[str, str]:
+        return {name: oid for name, (kind, oid) in self._peeled.items() if kind == "commit" and name.startswith("refs/notes/")}
 
     def _check_notes(self, ref: str, tip: str, names: Mapping[str, str]) -> None:
         """Two commits that differ only in what is removed become one, on which there is room for one note of a ref."""
@@ -102,11 +101,10 @@ class _Rewrite:
                     text = f"{old} and {known[names[old]]} differ only in what is removed: they become one, and both have notes in {ref}"
                     raise SourceError(text, "take one of the notes away in the source, or keep what tells the two commits apart")
 
-    def _filter(self, kind: bytes, fields: Iterable[bytes]) -> dict[str, str]:
+    def _filter(self, fields: Iterable[bytes]) -> dict[str, str]:
         directory = self._git.directory
         job, metadata = directory / "slim-job", directory / "filter-repo"
-        job.write_bytes(b"".join(field + b"\0" for field in (kind, *fields)))
-        remove(metadata)  # of an earlier job: git-filter-repo would go on from it
+        job.write_bytes(b"".join(field + b"\0" for field in fields))
         process.run([sys.executable, "-m", "repo_slim.filter_main", job.name], cwd=directory, env=_where_we_are())
         lines = (metadata / "commit-map").read_text("ascii").splitlines()[1:]
         remove(metadata)

@@ -5,6 +5,7 @@ rewritten, verified, recorded, bundled; published when asked for.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -256,9 +257,10 @@ class _Run:
     def _published(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
         url = full_url(self._asked.publish_to)
         oids = sorted(path.name for path in (self._slim.directory / "lfs" / "objects").glob("??/??/*"))
+        began = time.monotonic()
         with self._progress.task("publishing"):
             done = publish.publish(self._slim, url, self._listing, oids, self._work / "trial.git")
-        self._state.keep("published", digest(url, recorded["ref"], _refs_hash(self._slim.refs())), done)
+        self._state.keep("published", digest(url, recorded["ref"], _refs_hash(self._slim.refs())), done, time.monotonic() - began)
         return {"stage": "published", "published": done}
 
 
@@ -272,6 +274,7 @@ def status(work: Path) -> dict[str, Any]:
     return {
         "work": str(work),
         "done": done if current else done[:2],
+        "seconds": {stage: took for stage, took in state.seconds().items() if stage in done},
         "approve": approve,
         "stage": done[-1] if done and current else "planned" if approve else "new",
     }

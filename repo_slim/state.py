@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,12 +46,17 @@ class State:
         """
         known = self.result(stage, inputs)
         if known is None or not still(known):
+            began = time.monotonic()
             known = work()
-            self.keep(stage, inputs, known)
+            self.keep(stage, inputs, known, time.monotonic() - began)
         return known
 
-    def keep(self, stage: str, inputs: str, result: Any) -> None:
-        self._stages[stage] = {"inputs": inputs, "result": result}
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took that is remembered."""
+        return {stage: self._stages[stage]["seconds"] for stage in STAGES if stage in self._stages}
+
+    def keep(self, stage: str, inputs: str, result: Any, seconds: float) -> None:
+        self._stages[stage] = {"inputs": inputs, "result": result, "seconds": round(seconds, 3)}
         self._write()
 
     def forget(self, *stages: str) -> None:

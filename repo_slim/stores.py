@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 from repo_slim.errors import ArchiveError, AskedError, DamagedError
 
 CHUNK = 1 << 20
+_STALE = 24 * 3600  # seconds
 _S3 = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])(?:/(?P<prefix>.*))?\Z", re.DOTALL)
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space, then run it again; it goes on where it was",
@@ -68,6 +70,7 @@ class Directory:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._tidy = False
 
     @property
     def name(self) -> str:
@@ -83,7 +86,7 @@ class Directory:
         target = self._root / key
         aside = self._root / ".tmp" / os.urandom(16).hex()
         try:
-            aside.parent.mkdir(parents=True, exist_ok=True)
+            self._prepare(aside.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not (give and _moved(path, aside)):
                 _copied(path, aside, sha256)
@@ -94,6 +97,16 @@ class Directory:
         finally:
             with contextlib.suppress(OSError):
                 aside.unlink()
+
+    def _prepare(self, folder: Path) -> None:
+        """What was being written when a process was killed goes after a day: nobody writes it any more."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self._tidy:
+            self._tidy = True
+            for path in folder.iterdir():
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < time.time() - _STALE:
+                        path.unlink()
 
     def read(self, key: str) -> Iterator[bytes]:
         path = self._root / key

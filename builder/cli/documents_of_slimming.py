@@ -61,6 +61,7 @@ DOCUMENTS_OF_SLIMMING = {
         {
             "work": "the directory it works in",
             "done": "of `mirrored`, `planned`, `archived`, `rewritten`, `verified`, `recorded`, `bundled`, `published`",
+            "seconds": "by stage: how long it took",
             "stage": "the last of them; `new` when there is none",
             "approve": "the hash of the plan as it is now, or empty",
             "next": "the command that goes on, or empty",

@@ -130,7 +130,7 @@ def matches(globs: tuple[str, ...], path: bytes) -> bool:
     return any(meaning.get(glob, fnmatch.fnmatchcase(name, glob)) for glob in globs)
 
 
-@hypothesis_settings(25)
+@hypothesis_settings(12)
 @given(history=commits, rules=plans)
 def test_any_history_and_any_plan(history: list[tuple[list[Change], list[int], str]], rules: Rules) -> None:
     check(history, rules)

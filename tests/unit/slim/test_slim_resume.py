@@ -185,7 +185,7 @@ def test_begun_anew(source: Path) -> None:
     done = slim(source, source.parent, drop_over=BIG)
     restart(done.work)
     assert sorted(path.name for path in done.work.iterdir()) == ["lock", "plan.toml.old"]
-    assert status(done.work) == {"work": str(done.work), "done": [], "approve": "", "stage": "new"}
+    assert status(done.work) == {"work": str(done.work), "done": [], "seconds": {}, "approve": "", "stage": "new"}
     assert (done.archive / "archive").is_dir()
 
 

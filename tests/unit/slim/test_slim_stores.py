@@ -6,6 +6,7 @@ import base64
 import errno
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,16 @@ def test_what_is_kept_cannot_be_changed_by_accident(tmp_path: Path) -> None:
         put(Directory(tmp_path / "archive"), f"a/{give}", b"bytes", tmp_path, give=give)
         assert (tmp_path / "archive" / "a" / str(give)).stat().st_mode & 0o777 == 0o444
     assert not any((tmp_path / "archive" / ".tmp").iterdir())
+
+
+def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
+    folder = tmp_path / "archive" / ".tmp"
+    folder.mkdir(parents=True)
+    for name, age in (("old", 90_000), ("new", 0)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    put(Directory(tmp_path / "archive"), "a/b", b"bytes", tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["new"]
 
 
 # a slimming whose archive fails
