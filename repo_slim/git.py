@@ -46,14 +46,13 @@ class Git:
             name, kind, oid, *inner = line.split(" ")
             inner = [word for word in inner if word]
             found[name] = (inner[0], inner[1]) if inner else (kind, oid)
-        return {name: self._to_the_end(*each) for name, each in found.items()}
+        return found | self._to_the_end({name: oid for name, (kind, oid) in found.items() if kind == "tag"})
 
-    def _to_the_end(self, kind: str, oid: str) -> tuple[str, str]:
+    def _to_the_end(self, tags: dict[str, str]) -> dict[str, tuple[str, str]]:
         """Old gits peel one level of a tag of a tag."""
-        if kind != "tag":
-            return kind, oid
-        end = self.text("rev-parse", f"{oid}^{{}}")
-        return self.text("cat-file", "-t", end), end
+        asked = "".join(f"{oid}^{{}}\n" for oid in tags.values()).encode()
+        lines = self.text("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=asked).splitlines() if tags else []
+        return {name: (line.split()[0], line.split()[1]) for name, line in zip(tags, lines, strict=True)}
 
     def head(self) -> str:
         """`refs/heads/main`, or a commit where HEAD is detached; empty where it is neither."""

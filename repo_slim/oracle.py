@@ -165,10 +165,11 @@ class Oracle:
 
 
 def _protected_tips(git: Git, protects: Callable[[str], bool]) -> Iterator[str]:
-    for line in git.text("for-each-ref", "--format=%(refname)").splitlines():
-        if protects(line):
-            oid = git.text("rev-parse", f"{line}^{{}}")
-            if git.text("cat-file", "-t", oid) in ("commit", "tree"):
-                yield oid
+    names = [name for name in git.text("for-each-ref", "--format=%(refname)").splitlines() if protects(name)]
+    asked = "".join(f"{name}^{{}}\n" for name in names).encode("utf-8", "surrogateescape")
+    for line in git.text("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=asked).splitlines():
+        kind, oid = line.split()
+        if kind in ("commit", "tree"):
+            yield oid
     if head := git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
         yield head

@@ -24,7 +24,7 @@ from repo_slim.progress import SILENT, Progress
 from repo_slim.report import HTML, JSON, make_report, portable, write_report
 from repo_slim.rewrite import MAP_REF, bring_lfs, rewrite
 from repo_slim.rules import Rules
-from repo_slim.selection import Selection, select
+from repo_slim.selection import Selection, Tips, select
 from repo_slim.state import STAGES, State, locked
 from repo_slim.stores import Store, open_store
 from repo_slim.verify import verify
@@ -68,6 +68,7 @@ class _Run:
         self._git = Git(asked.work / "mirror.git")
         self._slim = Git(asked.work / "slim.git")
         self._listing = Listing({}, "")
+        self._read_tips: dict[tuple[str, ...], Tips] = {}
 
     def go(self) -> dict[str, Any]:
         self._mirror()
@@ -115,9 +116,14 @@ class _Run:
     def _rules(self) -> Rules:
         return plan.parse(self._plan_bytes, str(self._work / plan.NAME))
 
-    @cached_property
-    def _tips(self) -> dict[str, frozenset[tuple[bytes, str]]]:
-        return tips(self._git, self._rules.protects)
+    @property
+    def _tips(self) -> Tips:
+        return self._tips_of(self._rules)
+
+    def _tips_of(self, rules: Rules) -> Tips:
+        if rules.protect not in self._read_tips:
+            self._read_tips[rules.protect] = tips(self._git, rules.protects)
+        return self._read_tips[rules.protect]
 
     @cached_property
     def _selection(self) -> Selection:
@@ -135,8 +141,8 @@ class _Run:
                 raise AskedError(text, "change the plan itself, or take it away and run it without --approve")
             return there
         rules = _with(plan.parse(there, str(path)) if there else plan.DEFAULT, said)
-        found = tips(self._git, rules.protects)
-        data = plan.render(rules, self._analysis, select(self._analysis, rules, found), _name(self._source))
+        selection = select(self._analysis, rules, self._tips_of(rules))
+        data = plan.render(rules, self._analysis, selection, _name(self._source))
         if data != there:
             write_whole(path, data)
         self._written = digest(data)
