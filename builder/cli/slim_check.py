@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def _tell(found: Findings, most: str) -> None:
 
 def _way_out(commit: str, path: str, *, cut: bool) -> str:
     if not commit:
-        return f"`git rm --cached -- {path}` takes it out of the commit; --keep GLOB lets it be"
+        return f"`git rm --cached -- {shlex.quote(path)}` takes it out of the commit; --keep GLOB lets it be"
     if cut:
         return "this shallow clone does not say whether it is new: `git fetch --unshallow`, then check again; --keep GLOB lets it be"
     return f"take it out of {commit[:12]} itself (`git rebase -i {commit[:12]}^`), a later deletion does not help; --keep GLOB lets it be"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from repo_slim import tags
 from repo_slim.errors import ProcessError, SlimError
 from repo_slim.git import Git
-from repo_slim.move.clone import AFTER, Clone, Place
+from repo_slim.move.clone import AFTER, Clone, Place, fetched_specs
 from repo_slim.move.keep import Memory, keep, set_refs
 from repo_slim.move.plan import Plan, in_index, kept_refs
 from repo_slim.move.replay import Replay, index_lines
@@ -101,7 +101,9 @@ def _drop(git: Git, gone: set[str]) -> None:
 
 def _fetch(clone: Clone) -> list[str]:
     """The remote's branches as git itself sees them; then what was only for the move goes."""
-    words = [*("-c", "fetch.pruneTags=false", "-c", f"remote.{clone.remote}.pruneTags=false"), "fetch", "--quiet", "--prune", "--no-tags"]
+    prune = [] if any(":refs/tags/" in spec for spec in fetched_specs(clone)) else ["--prune"]  # it would take tags of one's own away
+    words = ["-c", "fetch.prune=false", "-c", "fetch.pruneTags=false", "-c", f"remote.{clone.remote}.prune=false"]
+    words += ["-c", f"remote.{clone.remote}.pruneTags=false", "fetch", "--quiet", "--no-tags", *prune]
     warnings = []
     try:
         clone.git.run(*words, "--no-write-fetch-head", "--recurse-submodules=no", clone.remote)

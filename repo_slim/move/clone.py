@@ -86,11 +86,20 @@ def _remote(git: Git) -> str:
         which = f"of {', '.join(names)} none is origin" if names else "it has no remote"
         raise AskedError(f"{git.directory} cannot be moved: {which}", "name the one of the old repository origin: git remote rename")
     name = "origin" if "origin" in names else names[0]
-    for spec in git.ask("config", "--get-all", f"remote.{name}.fetch").splitlines():
+    for spec in _specs(git, name):
         target = spec.rpartition(":")[2]
         if target.startswith(("refs/*", "refs/heads/", "refs/builder/*")) or target == "refs/heads":
             raise AskedError(f"{git.directory} is a mirror: {name} overwrites its branches ({spec})", "clone the new repository instead")
     return name
+
+
+def _specs(git: Git, remote: str) -> list[str]:
+    return git.ask("config", "--get-all", f"remote.{remote}.fetch").splitlines()
+
+
+def fetched_specs(clone: Clone) -> list[str]:
+    """What a plain `git fetch` brings, as `+refs/heads/*:refs/remotes/origin/*`."""
+    return _specs(clone.git, clone.remote)
 
 
 def _places(git: Git, shared: Path) -> Iterator[Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ class Planner:
             notes=dict(self._notes()),
             untracked=dict(self._untracked()),
             elsewhere=tuple(self._elsewhere()),
-            warnings=tuple(warnings),
+            warnings=(*warnings, *self._lfs()),
             unsigned=tuple(self._replay.unsigned),
             tag_objects=objects,
         )
@@ -148,6 +149,11 @@ class Planner:
             if removed:
                 found = in_index(place, removed)
                 yield place.name, tuple(path.decode("utf-8", "surrogateescape") for path in sorted(found))
+
+    def _lfs(self) -> Iterator[str]:
+        pattern = rf"^(lfs\.(push)?url|remote\.{re.escape(self._clone.remote)}\.lfs(push)?url)$"
+        for key in self._git.ask("config", "--name-only", "--get-regexp", pattern).splitlines():
+            yield f"{key} still names the LFS server of before: `git config {key} URL`, or --unset"
 
     def _elsewhere(self) -> Iterator[Step]:
         for name in self._named(f"refs/remotes/{self._clone.remote}/"):

@@ -392,6 +392,17 @@ def test_configuration_and_hooks_stay_but_for_where_the_remote_is(team: Team) ->
     assert told["others"] == ["fork"]
 
 
+def test_tags_of_ones_own_outlive_a_remote_that_is_fetched_with_all_its_tags(team: Team) -> None:
+    clone = team.clone()
+    clone.git("config", "--add", "remote.origin.fetch", "+refs/tags/*:refs/tags/*")
+    clone.git("config", "fetch.prune", "true")
+    clone.git("config", "lfs.url", "https://lfs.example.com/old")
+    clone.git("tag", "mine", team.commits["changed"])
+    told = run(team, clone)
+    assert oid(clone, "mine") == team.new("changed")
+    assert told["warnings"] == ["lfs.url still names the LFS server of before: `git config lfs.url URL`, or --unset"]
+
+
 def test_a_repository_that_took_the_old_ones_place(team: Team) -> None:
     clone = team.clone()
     branch(clone, "work", team.commits["changed"])
