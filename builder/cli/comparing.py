@@ -53,7 +53,7 @@ def _configuration_at(reader: Reader, flow: str, sha: str) -> Mapping[str, Any] 
     from builder.settings import at_commit
 
     try:
-        commit = reader.git.commit(sha)
+        commit = reader.git.resolve(sha)
         settings, _ = at_commit(reader.settings, lambda path: reader.git.read_path(commit, path), sha)
         return parameters_of(flow, settings.flow[flow], lambda path: reader.git.read_path(commit, path))
     except (BuilderError, KeyError):  # KeyError: it has no such flow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,17 +50,22 @@ def execution_of(maker: Maker, request: Request) -> Execution:
     flow = "" if settings.file else str(flow_file(request.flow, settings))
     image = _bring_image(maker, request) if request.on == "docker" else ""
     if not image:
-        _export(maker, request)
+        request = _export(maker, request)
     return Execution(request, flow, str(directories.state), str(maker.start), image, maker.settings.run.docker)
 
 
-def _export(maker: Maker, request: Request) -> None:
+def _export(maker: Maker, request: Request) -> Request:
+    """The request, which restores what is missing where it is of a commit from before the history was slimmed."""
     from builder.cli.reading import Reader
+    from builder.cli.restoring import list_for, with_content
     from builder.cli.revisions import find_commit
     from builder.runs.export import export
 
     commit = find_commit(Reader.beside(maker), request.flow, request.commit)
-    export(maker.git, commit, maker.settings_at(commit).image, Path(request.place.workdir))
+    image, directory = maker.settings_at(commit).image, Path(request.place.workdir)
+    with_content(maker, commit, lambda: export(maker.git, commit, image, directory))
+    renamed = commit.sha != request.commit and not request.restore
+    return replace(request, restore=list_for(maker, commit)) if renamed else request
 
 
 def _bring_image(maker: Maker, request: Request) -> str:

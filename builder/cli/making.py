@@ -175,6 +175,11 @@ class Maker:
             yield image
 
     def _make_new(self, commit: Commit, settings: ImageSettings) -> BuiltImage:
+        from builder.cli.restoring import with_content
+
+        return with_content(self, commit, lambda: self._make(commit, settings))
+
+    def _make(self, commit: Commit, settings: ImageSettings) -> BuiltImage:
         from builder.image.build import build_image
 
         inputs = self._inputs(commit, settings)

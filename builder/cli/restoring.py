@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from builder.cli import output
-from builder.errors import UsageError
+from builder.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from builder.model.tree import Commit
     from builder.settings import DataSettings
     from builder.source.repository import Git
+
+
+T = TypeVar("T")
 
 
 def lost_of(git: Git, commit: Commit, data: DataSettings) -> Lost:
@@ -54,6 +58,23 @@ def say_needed(maker: Maker, commit: Commit) -> Lost:
         what = {"auto": "commands get them back", "ask": "commands may get them back", "never": "they stay there, as [data] restore says"}
         maker.say_once(f"{describe(lost)} {what[data.restore]}", output.note)
     return lost
+
+
+def with_content(maker: Maker, commit: Commit, work: Callable[[], T]) -> T:
+    """What `work` makes of the commit's files. LFS content that the server does not give comes from the archive, and it is done again."""
+    from builder.data.open import open_archive
+    from builder.runs.lost import bring_content
+    from builder.runs.prepare import data_of
+
+    try:
+        return work()
+    except SourceError:
+        if maker.image_settings(commit).lfs != "fetch":
+            raise
+        data = data_of(maker.settings)
+        if not bring_content(lost_of(maker.git, commit, data), maker.git, open_archive(data)):
+            raise
+    return work()
 
 
 def describe(lost: Lost) -> str:

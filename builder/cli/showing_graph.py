@@ -74,7 +74,7 @@ def _of_checkpoint(reader: Reader, digest: str, runs: Sequence[Seen], made: set[
 def _filled(reader: Reader, graph: Graph, missing: list[str]) -> Graph:
     from builder.runs.graph import checkpoints_of, images_of, templates_of
 
-    commit = _try(lambda: reader.git.commit(graph.commit), None, missing) if graph.commit else None
+    commit = _try(lambda: reader.git.resolve(graph.commit), None, missing) if graph.commit else None
     digests = sorted({seen.reference.rpartition("@")[2] for seen in graph.runs if "@sha256:" in seen.reference})
     known = replace(graph, checkpoints=checkpoints_of(graph.runs))
     if graph.commit:

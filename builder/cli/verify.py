@@ -60,6 +60,7 @@ def _may_be_host(text: str) -> bool:
 
 
 def _verify(maker: Maker, ref: str, revision: str, *, deep: bool) -> Verdict:
+    from builder.cli.restoring import with_content
     from builder.image.verify import commit_of, verify_image
     from builder.model.oci import Manifest
 
@@ -72,4 +73,5 @@ def _verify(maker: Maker, ref: str, revision: str, *, deep: bool) -> Verdict:
     except IntegrityError as error:
         raise IntegrityError(f"{store.reference(stored.digest)}: {error.message}", error.hint) from error
     commit = maker.git.commit(sha)
-    return verify_image(maker.git, store, commit, stored.digest, maker.image_settings(commit), deep=deep)
+    settings = maker.image_settings(commit)
+    return with_content(maker, commit, lambda: verify_image(maker.git, store, commit, stored.digest, settings, deep=deep))

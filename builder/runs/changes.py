@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builder.errors import BuilderError, RevisionError, SourceError
@@ -57,6 +57,7 @@ class Side:
 def changes(before: Side, after: Side, git: Git | None, settings: Settings) -> Changes:
     """What git does not have, or what no run resolved, is not compared, and said so. `settings` are those in force."""
     unknown: list[str] = []
+    before, after = _renamed(before, git), _renamed(after, git)
     commits, ahead, behind = _guarded(lambda: _commits(before.sha, after.sha, git), ((), 0, 0), "commits", unknown)
     images = _guarded(lambda: (_image(git, settings, before.sha), _image(git, settings, after.sha)), None, "settings", unknown)
     deps = _guarded(lambda: _deps(git, (before, after), images), {}, "dependencies", unknown) if images else {}
@@ -76,6 +77,14 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 def requirements(text: bytes) -> dict[str, str]:
     """Package to version, of a lock file in the form of pip's requirements."""
     return {match[1].lower().replace("_", "-"): match[2] for match in _REQUIREMENT.finditer(text.decode("utf-8", "replace"))}
+
+
+def _renamed(side: Side, git: Git | None) -> Side:
+    """By the commit's name of now: a run from before the history was slimmed knows the old one."""
+    try:
+        return replace(side, sha=git.resolve(side.sha).sha) if git else side
+    except SourceError:
+        return side
 
 
 def _guarded(work: Callable[[], Any], otherwise: Any, what: str, unknown: list[str]) -> Any:

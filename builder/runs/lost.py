@@ -54,6 +54,18 @@ def needed(found: Lost, image: ImageSettings, patterns: Sequence[str]) -> Lost:
     return replace(found, files=tuple(file for file in files if not left_out.file(_bytes(file))))
 
 
+def bring_content(found: Lost, git: Git, archive: Objects) -> int:
+    """Puts what the commit's pointers name into this clone's LFS store, where no server has it any more; how many these were."""
+    wanted = [file for file in found.files if file.lfs and not file.pointer and not lfs.content_path(git, file.sha256).exists()]
+
+    def bring(file: Removed) -> bool:
+        path = lfs.content_path(git, file.sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return archive.fetch_file(object_key(file.sha256), path, file.sha256)
+
+    return sum(in_threads(bring, wanted))
+
+
 def _pointed(git: Git, commit: Commit, objects: Mapping[str, int]) -> Iterator[Removed]:
     entries = git.entries(commit)
     attributes = lfs.attribute_files(entries)

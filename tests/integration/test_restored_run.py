@@ -12,7 +12,17 @@ import pytest
 
 from builder.cli.making import making
 from tests.fixtures.repositories import at_nobodys_home  # noqa: F401
-from tests.fixtures.slimmed_team import LATIN, TOOL, WEIGHTS, Slimmed, a_slimmed_repository  # noqa: F401
+from tests.fixtures.slimmed_team import (
+    LATIN,
+    LFS,
+    SETTINGS,
+    TOOL,
+    WEIGHTS,
+    Slimmed,
+    a_slimmed_repository,  # noqa: F401
+    history,
+    slimmed,
+)
 from tests.integration.test_data_cli import blob_of, said, spoil
 
 
@@ -138,3 +148,40 @@ def test_a_teams_own_flow(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> 
     spoil(blob_of(slim, TOOL), b"another tool")
     _, err = said(capsys, "run", f"own@{slim.was}", "--again", code=1)
     assert "bin/tool cannot be restored" in err
+
+
+def test_content_of_pointers_comes_from_the_archive_where_no_server_has_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slim = slimmed(tmp_path, *history(SETTINGS.replace('base = "scratch"', 'base = "scratch"\nlfs = "fetch"')))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("BUILDER_DATA_ROOT", str(slim.archive))
+    monkeypatch.chdir(slim.clone.directory)
+    result, _ = ran(capsys, f"finetune@{slim.was}")
+    assert seen_by(result)[b"media/clip.mp4"] == hashlib.sha256(LFS).hexdigest()
+    assert result["restored"]["files"] == 4, "it is in the image"
+    assert said(capsys, "verify", slim.was)[0]
+    spoil(blob_of(slim, LFS), b"x")
+    (slim.clone.directory / ".git/lfs").rename(tmp_path / "lfs")
+    _, err = said(capsys, "run", f"finetune@{slim.was}", "--again", code=1)
+    assert "does not hash to" in err
+
+
+def test_a_run_from_before_goes_on(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its request knows the old name, and nothing of what is to be restored."""
+    spoil(blob_of(slim, TOOL), b"another tool")
+    said(capsys, "run", f"finetune@{slim.was}", code=1)
+    spoil(blob_of(slim, TOOL), TOOL)
+    (run,) = [path.name for path in (slim.archive / "ledger").iterdir()]
+    kept = slim.archive / "runs" / run / "request.json"
+    spoil(kept, json.dumps({**json.loads(kept.read_text()), "commit": slim.was, "restore": ""}).encode())
+    for record in (slim.archive / "ledger" / run).iterdir():
+        spoil(record, record.read_bytes().replace(slim.now.encode(), slim.was.encode()))
+    result = json.loads(said(capsys, "retry", run, "-o", "json")[0])
+    assert (result["state"], result["restored"]["files"], result["commit"]) == ("succeeded", 4, slim.was)
+    listed = said(capsys, "status", "--commit", slim.was[:8])[0]
+    assert run in listed and result["run"] in listed
+    assert run in said(capsys, "show", slim.now)[0]
+    later, _ = ran(capsys, f"finetune@{slim.now}", "lr=0.2")
+    compared = json.loads(said(capsys, "compare", result["run"], later["run"], "-o", "json")[0])
+    assert compared["sides"][1]["missing"] == [] and compared["sides"][1]["changes"]["ahead"] == 0
