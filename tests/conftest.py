@@ -24,7 +24,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.fixtures.browser import Page
     from tests.fixtures.cluster import Cluster
-    from tests.fixtures.servers import S3Server
+    from tests.fixtures.servers import S3Server, SlurmServer
 
 PROVIDED_BY = "make test-all"
 
@@ -49,6 +49,7 @@ SERVICES = {
     "chromium": Service("BUILDER_TEST_CHROMIUM", ("chromium", "page")),
     "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
     "mlflow": Service("BUILDER_TEST_MLFLOW", ("mlflow_server",)),
+    "slurm": Service("BUILDER_TEST_SLURM", ("slurm",)),
     "cluster": Service(CLUSTER, ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
@@ -120,7 +121,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored, and tests send it
     config.stash[MISSING] = Counter()
     config.stash[PLACES] = service_places(os.environ)
-    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow"):
+    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow", "slurm"):
         config.addinivalue_line("markers", f"{name}: needs {name} (tests/services/up)")
 
 
@@ -280,6 +281,15 @@ def s3_server(services: dict[str, str]) -> S3Server:
 
     place = services["BUILDER_TEST_S3"]
     return S3Server(place, *(services[f"BUILDER_TEST_S3_{name}"] for name in ("KEY", "SECRET", "BUCKET")))
+
+
+@pytest.fixture(scope="session")
+def slurm(services: dict[str, str]) -> SlurmServer:
+    """Four nodes of 16 CPUs and 8 pretended GPUs each; jobs see this machine's files."""
+    from tests.fixtures.servers import SlurmServer
+
+    place = services["BUILDER_TEST_SLURM"]
+    return SlurmServer(place, Path(services["BUILDER_TEST_SLURM_SSH"]), Path(services["BUILDER_TEST_SLURM_CONF"]))
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     commit = snapshot.commit if snapshot else find_commit(Reader.beside(maker), target.flow, target.revision or "HEAD")
     settings = maker.settings_at(commit)
     settings = replace(settings, launch=placed(settings.launch, asked.place))
-    check_places(settings.launch)
+    check_places(settings.launch, on)
     if on == "argo":
         target_of(settings)
     flow = choose_flow(target.flow, settings)

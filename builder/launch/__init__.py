@@ -1,4 +1,4 @@
-"""What executes a team's command: here, later Slurm and JobSets. Siblings with the same verbs."""
+"""What executes a team's command: here, or Slurm; later JobSets. Siblings with the same verbs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ _LOOK_EVERY = 3600.0  # seconds
 
 
 def finish(launcher: Launcher, job: Job, limit: float | None = None) -> Finished:
-    """Executes the job to its end, at most `limit` seconds long. Whatever interrupts the wait, or the limit, cancels the job."""
+    """Executes the job to its end, at most `limit` seconds long. The limit cancels it, and whatever interrupts the wait, too, unless jobs
+    outlive it.
+    """
     handle = launcher.submit(job)
     deadline = time.monotonic() + limit if limit is not None else None
     try:
-        while (code := launcher.poll(handle, _patience(deadline))) is None:
+        while (finished := launcher.poll(handle, _patience(deadline))) is None:
             if deadline is not None and time.monotonic() >= deadline:
                 launcher.cancel(handle)
                 return Finished(-15, timed_out=True)
     except BaseException:
-        launcher.cancel(handle)
+        if not launcher.outlives:
+            launcher.cancel(handle)
         raise
-    return Finished(code)
+    return finished
 
 
 def _patience(deadline: float | None) -> float:

@@ -17,7 +17,7 @@ from typing import IO
 
 from builder import process
 from builder.errors import LaunchError
-from builder.launch.interface import Job
+from builder.launch.interface import Finished, Job
 
 OURS = ("METAFLOW_", "BUILDER_", "PYTHON", "MFLOG_", "ARGO_")
 """What variables begin with that are this tool's, Metaflow's or Argo's: a command gets none of them but from its image."""
@@ -32,6 +32,8 @@ class Here:
 
     `echo`: what they write goes to this process's stdout, too.
     """
+
+    outlives = False
 
     def __init__(self, inherited: Mapping[str, str], *, echo: bool = False) -> None:
         self._inherited = inherited
@@ -57,14 +59,14 @@ class Here:
             self._copying[handle].start()
         return handle
 
-    def poll(self, handle: str, seconds: float) -> int | None:
+    def poll(self, handle: str, seconds: float) -> Finished | None:
         try:
             code = self._running[handle].wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return None
         if handle in self._copying:
             self._copying[handle].join(_LAST_WORDS)
-        return code
+        return Finished(code)
 
     def cancel(self, handle: str) -> None:
         child = self._running[handle]

@@ -14,6 +14,9 @@ class Job:
 
     `workdir` is the tree's root and the working directory; `variables` are those of the contract (BUILDER_METRICS ...);
     `log` is the file that gets what the command writes, stdout and stderr as they come; `hidden` names variables that are not its business.
+
+    For launchers elsewhere: `inputs` and `outputs` are files and directories below `base` that the command reads, and leaves;
+    `attempt` counts from 1, and makes the job's name another one.
     """
 
     name: str
@@ -25,24 +28,33 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+    base: Path = Path("/")
+    inputs: tuple[Path, ...] = ()
+    outputs: tuple[Path, ...] = ()
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a job ended: its exit code, -N when it died by signal N; `timed_out` when its time was up."""
+    """How a job ended: its exit code, -N when it died by signal N; `timed_out` when its time was up. `end` where the launcher knows
+    better than the code says: `memory`, `lost`, `killed`, `timeout`.
+    """
 
     code: int
     timed_out: bool = False
+    end: str = ""
 
 
 class Launcher(Protocol):
-    """Executes jobs somewhere. All raise LaunchError."""
+    """Executes jobs somewhere. All raise LaunchError. `outlives`: jobs go on when the process that waits for them ends."""
+
+    outlives: bool
 
     def submit(self, job: Job) -> str:
         """Starts the job and returns the handle that the other verbs take."""
 
-    def poll(self, handle: str, seconds: float) -> int | None:
-        """Waits for the job's end, at most so long. Its exit code, or None when it still runs. -N: it died by signal N."""
+    def poll(self, handle: str, seconds: float) -> Finished | None:
+        """Waits for the job's end, at most so long. None when it still runs."""
 
     def cancel(self, handle: str) -> None:
         """Ends the job; nothing when it has ended."""

@@ -13,7 +13,7 @@ from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
 from builder.model.run import STEPS
 from builder.model.tree import Commit
-from builder.settings import DataSettings, ExternalSettings, FlowSettings, LaunchSettings, Settings
+from builder.settings import DataSettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
 from builder.steps import contract
 from builder.steps.request import Origin, Place, Request
 
@@ -119,11 +119,24 @@ def placed(launch: Mapping[str, LaunchSettings], words: Sequence[str]) -> dict[s
     return found
 
 
-def check_places(launch: Mapping[str, LaunchSettings]) -> None:
-    """Raises SettingsError when a step is to run where this version cannot take it."""
+def check_places(launch: Mapping[str, LaunchSettings], on: str) -> None:
+    """Raises SettingsError when a step of a run on this target is to run where this version cannot take it."""
     for step, settings in launch.items():
-        if settings.on != "here":
+        if settings.on == "jobset":
             raise SettingsError(f"[launch.{step}] on = {settings.on!r} is not possible yet", 'on = "here" runs it in the step\'s own pod')
+        if settings.on == "slurm":
+            _check_slurm(f"launch.{step}", settings.slurm, on)
+
+
+def _check_slurm(where: str, slurm: SlurmSettings, on: str) -> None:
+    if not (slurm.bastion and slurm.root):
+        raise SettingsError(
+            f"[{where}] on = 'slurm' needs [{where}.slurm] bastion and root", "the host that has sbatch, and a directory there"
+        )
+    if on != "local":
+        raise SettingsError(
+            f"[{where}] on = 'slurm' is not possible in a run on {on} yet", "--on local: its steps submit from this machine"
+        )
 
 
 def words_for(flow: FlowSettings, overrides: Overrides) -> tuple[str, ...]:

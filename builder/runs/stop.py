@@ -14,7 +14,7 @@ from typing import Any
 from builder.data.interface import Objects
 from builder.data.ledger import RUN, Ledger, now
 from builder.deploy.cluster import Cluster
-from builder.errors import LaunchError
+from builder.errors import DataError, LaunchError
 from builder.runs.alive import birth, is_alive
 from builder.runs.history import Seen
 from builder.steps.stopping import ask_to_stop, stopped_by
@@ -89,8 +89,19 @@ class Stopper:
             from builder.runs.docker import remove_container
 
             left = remove_container(seen.run, str(record["container"]))
-        self.ledger.write(seen.run, RUN, {**record, **stopped_by(self.objects, seen.run), "ended": now()})
+        slurm = _cancel_jobs(self.objects, seen.run)
+        self.ledger.write(seen.run, RUN, {**record, "hint": slurm, **stopped_by(self.objects, seen.run), "ended": now()})
         return f"{seen.run} is stopped: what looked after it was dead{', and what was left of it is ended' if left else ''}"
+
+
+def _cancel_jobs(objects: Objects, run: str) -> str:
+    from builder.runs.slurm_jobs import cancel_jobs
+    from builder.steps.request_file import kept_request
+
+    try:
+        return cancel_jobs(kept_request(objects, run))
+    except DataError:
+        return ""
 
 
 def _elsewhere(run: str, record: Mapping[str, Any]) -> LaunchError:

@@ -17,6 +17,7 @@ from builder.data.ledger import RUN, Ledger, now
 from builder.errors import LaunchError
 from builder.model.run import RunResult
 from builder.runs.alive import mark
+from builder.runs.slurm_jobs import cancel_jobs
 from builder.steps import notices
 from builder.steps.config import about
 from builder.steps.outcome import result_of, why
@@ -96,7 +97,7 @@ def _broken_off(request: Request, error: BaseException) -> dict[str, Any]:
     if not isinstance(error, (KeyboardInterrupt, SystemExit)):
         return {"state": "failed", "error": str(error), "hint": getattr(error, "hint", "")}
     how = error.args[0] if error.args and isinstance(error.args[0], str) else "ctrl-C"
-    return {"error": f"{request.run} was ended by {how}", **stopped_by(objects_of(request), request.run)}
+    return {"error": f"{request.run} was ended by {how}", "hint": cancel_jobs(request), **stopped_by(objects_of(request), request.run)}
 
 
 def _result(watched: Watched, ledger: Ledger, code: int) -> RunResult:

@@ -18,6 +18,7 @@ from builder.settings.running import (
     QueueSettings,
     RunSettings,
     ScheduleSettings,
+    SlurmSettings,
     TrackerSettings,
 )
 from builder.settings.tables import DepsSettings, ImageSettings, Settings, StoreSettings, Tables
@@ -42,6 +43,7 @@ __all__ = [
     "ScheduleSettings",
     "ScoreSettings",
     "Settings",
+    "SlurmSettings",
     "StoreSettings",
     "Tables",
     "TrackerSettings",

@@ -74,12 +74,37 @@ class PodSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SlurmSettings:
+    """What a step's job asks Slurm for, and how its cluster is reached."""
+
+    bastion: str = key("", "the host with `sbatch`: as your ssh config knows it, or `host:port`")
+    user: str = key("", "the user there; what ssh says when empty")
+    identity_file: str = key("", "the private key's file; those of the agent and of ~/.ssh when empty")
+    known_hosts: str = key("~/.ssh/known_hosts", "the file with the host's key: no other is accepted")
+    root: str = key("", "an absolute directory on the cluster, seen by all nodes, for code and files of jobs", checks.workdir)
+    partition: str = key("", "the partition; the cluster's default when empty")
+    account: str = key("", "the account to charge")
+    qos: str = key("", "the quality of service")
+    nodes: int = key(1, "how many nodes", checks.not_negative)
+    gpus_per_node: int = key(0, "how many GPUs on each", checks.not_negative)
+    cpus: int = key(0, "CPUs of a task; the cluster's default when 0", checks.not_negative)
+    mem: str = key("", "memory of a node, such as `64G`")
+    time: str = key("", "the job's time limit, in whole minutes; the partition's when empty", checks.maybe_time_limit)
+    constraint: str = key("", "features that nodes must have")
+    options: tuple[str, ...] = key((), "more words for sbatch, such as `--exclusive`")
+    setup: tuple[str, ...] = key((), "lines of shell before the command, such as `module load cuda`: the environment is not pinned")
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSettings:
     """Where a step's command runs. The table `[launch.default]` holds for steps that have none."""
 
-    on: Literal["here", "slurm", "jobset"] = key("here", "`here`: in the step's own pod, or on this machine; no other is there yet")
+    on: Literal["here", "slurm", "jobset"] = key(
+        "here", "`here`: in the step's pod, or on this machine; `slurm`: a job, of runs on this machine"
+    )
     timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_time_limit)
     pod: PodSettings = field(default_factory=PodSettings)
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import LaunchError, ProgramMissingError
-from builder.launch import Job, finish
+from builder.launch import Job, Launcher, finish
 from builder.launch.here import Here, environment, executable
 from builder.model.run import Metric
 from builder.settings import ExternalSettings, seconds
@@ -43,19 +43,19 @@ def directory(request: Request, step: str) -> Path:
     return Path(request.place.output) / step
 
 
-def run_command(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str]) -> Ended:
-    """Executes a command whose placeholders are filled from `values` (config, checkpoint, action).
+def run_command(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str], attempt: int = 1) -> Ended:
+    """Executes a command whose placeholders are filled from `values` (config, checkpoint, action), for the `attempt`th time.
 
     Its log and metrics go to the data root however it ends. Raises LaunchError, with how it ended and the end of the log, when
     it does not end well.
     """
-    job = _job(request, step, command, values)
+    job = replace(_job(request, step, command, values), attempt=attempt)
     started, kills = time.monotonic(), ends.oom_kills()
     limit = request.launching(step).timeout
     if request.place.echo:
         markers.say(markers.BEGINS)
     try:
-        finished = finish(Here(os.environ, echo=request.place.echo), job, seconds(limit) if limit else None)
+        finished = finish(launcher_for(request, step), job, seconds(limit) if limit else None)
     except ProgramMissingError as error:
         raise _no_program(_key(request, values), job, error) from error
     finally:
@@ -64,9 +64,20 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
         publish(request, step, {path.name: path for path in (job.log, metrics_path(request, step), outbox_path(request, step))})
     took = time.monotonic() - started
     if finished.code != 0:
-        end = ends.end_of(finished.code, timed_out=finished.timed_out, out_of_memory=ends.oom_kills() > kills)
+        end = finished.end or ends.end_of(finished.code, timed_out=finished.timed_out, out_of_memory=ends.oom_kills() > kills)
         raise _failed(request, job, ends.describe(finished.code, end, took), end)
     return Ended(contract.read_metrics(metrics_path(request, step)), job.log, took)
+
+
+def launcher_for(request: Request, step: str) -> Launcher:
+    """What executes the step's command, as the settings say."""
+    launch = request.launching(step)
+    if launch.on == "slurm":
+        from builder.launch.slurm.launcher import Slurm
+
+        digests = (request.reference.rpartition(":")[2], request.restore.rpartition(":")[2])  # restored files are in the tree by now
+        return Slurm(launch.slurm, request.run, "-".join(filter(None, digests)))
+    return Here(os.environ, echo=request.place.echo)
 
 
 def outbox_path(request: Request, step: str) -> Path:
@@ -90,7 +101,15 @@ def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[
         env=request.place.env,
         variables={**_variables(request, values), **files},
         hidden=(request.notify.webhook_env, request.notify.token_env, *_partners_keys(request)),
+        base=Path(request.place.output),
+        inputs=tuple(Path(values[key]) for key in ("config", "checkpoint") if key in values),
+        outputs=(metrics_path(request, step), outbox_path(request, step), output, *_written(values)),
     )
+
+
+def _written(values: Mapping[str, str]) -> list[Path]:
+    """The checkpoint is what training leaves; an evaluation (which has an action) only reads it."""
+    return [Path(values["checkpoint"])] if "checkpoint" in values and "action" not in values else []
 
 
 def _partners_keys(request: Request) -> list[str]:

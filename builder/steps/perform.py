@@ -73,7 +73,7 @@ def perform(
     while not failures or _forgiven(rule, failures):
         if failures:
             _wait(record, rule, failures)
-        facts = {}
+        facts = {"try": len(failures) + 1}
         record.write("running", {"tries": len(failures) + 1})
         try:
             result = work(facts)

@@ -31,7 +31,7 @@ from builder.runs.prepare import (
     make_request,
     placed,
 )
-from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings
+from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings, SlurmSettings
 from builder.steps.request import Request, identity
 from tests.fixtures.requests import request_in
 
@@ -141,8 +141,14 @@ def test_steps_are_placed_for_once() -> None:
         placed(settings, ["train=here"])
     with pytest.raises(UsageError, match="--place finetune=moon"):
         placed(settings, ["finetune=moon"])
-    with pytest.raises(SettingsError, match=r"\[launch.finetune\] on = 'slurm' is not possible yet"):
-        check_places(placed(settings, ["finetune=slurm"]))
+    with pytest.raises(SettingsError, match=r"\[launch.finetune\] on = 'jobset' is not possible yet"):
+        check_places(placed(settings, ["finetune=jobset"]), "local")
+    with pytest.raises(SettingsError, match=r"needs \[launch.finetune.slurm\] bastion and root"):
+        check_places(placed(settings, ["finetune=slurm"]), "local")
+    known = {"default": LaunchSettings(slurm=SlurmSettings(bastion="cluster", root="/work"))}
+    check_places(placed(known, ["finetune=slurm"]), "local")
+    with pytest.raises(SettingsError, match="is not possible in a run on argo yet"):
+        check_places(placed(known, ["finetune=slurm"]), "argo")
 
 
 def test_in_the_image_the_python_of_the_team_waits(tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""The connection to the machine that has `sbatch`: asyncssh behind plain calls, in a thread of its own.
+
+Host keys are strict: only those of known_hosts count. What the user's ssh config says of the host (HostName, User, ProxyJump, IdentityFile)
+holds. asyncssh is imported only here, when a connection is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from builder.errors import AuthError, LaunchError
+from builder.settings import SlurmSettings
+
+T = TypeVar("T")
+
+_KEEPALIVE = 15  # seconds; asyncssh sends none unless told, and a frozen peer would hold a step for ever
+_KEEPALIVES = 4
+_CONNECT = 30  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries to connect again
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command on the other side came to. `code` None: the connection dropped, and nobody knows."""
+
+    code: int | None
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        return self.out.decode("utf-8", "replace")
+
+    @property
+    def error(self) -> str:
+        return self.err.decode("utf-8", "replace").strip()
+
+
+@dataclass
+class Bastion:
+    """One kept connection. Safe for one thread at a time. `patience`: for how long a dropped connection is tried again (seconds)."""
+
+    settings: SlurmSettings
+    patience: float = 600.0
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _connection: Any = None
+    _thread: threading.Thread | None = None
+
+    @property
+    def name(self) -> str:
+        return self.settings.bastion
+
+    def ask(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None) -> Said:
+        """Runs a command that may run twice: tried again on a new connection when this one drops. Raises LaunchError, AuthError.
+
+        What is large comes from, and goes to, a file on disk.
+        """
+        deadline, pause = time.monotonic() + self.patience, _FIRST_PAUSE
+        while True:
+            try:
+                said = self._wait(self._run(command, stdin, stdout))
+            except DroppedError as error:
+                if time.monotonic() > deadline:
+                    raise LaunchError(error.message, error.hint, "lost") from error
+            else:
+                if said.code is not None:
+                    return said
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that not all steps come back at once
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def once(self, command: str, stdin: bytes = b"") -> Said:
+        """Runs a command that must not run twice unasked: after `code` None it is for the caller to find out. Raises DroppedError when it
+        has not begun.
+        """
+        return self._wait(self._run(command, stdin))
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._wait(self._forget())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._thread = None
+        self._loop.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop.run_forever, name="bastion", daemon=True)
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _run(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None) -> Said:
+        import asyncssh
+
+        try:
+            connection = await self._connected()
+            done = await connection.run(command, encoding=None, check=False, **_streams(stdin, stdout))
+        except (asyncssh.Error, OSError) as error:
+            await self._forget()
+            raise _translated(error, self.settings) from error
+        if done.exit_status is None:  # no error, but the connection is gone
+            await self._forget()
+        return Said(done.exit_status, bytes(done.stdout or b""), bytes(done.stderr or b""))
+
+    async def _connected(self) -> Any:
+        if self._connection is None:
+            import asyncssh
+
+            self._connection = await asyncio.wait_for(asyncssh.connect(**_how(self.settings)), _CONNECT)
+        return self._connection
+
+    async def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+            await self._connection.wait_closed()
+            self._connection = None
+
+
+def _streams(stdin: bytes | BinaryIO, stdout: BinaryIO | None) -> dict[str, Any]:
+    """For asyncssh, which closes the descriptors that it gets. Files begin anew: this may be the second try."""
+    import asyncssh
+
+    given: dict[str, Any] = {}
+    if not isinstance(stdin, bytes):
+        stdin.seek(0)
+        given["stdin"] = os.dup(stdin.fileno())
+    elif stdin:
+        given["input"] = stdin
+    else:
+        given["stdin"] = asyncssh.DEVNULL  # else it stays open, and a remote reader waits for ever
+    if stdout is not None:
+        stdout.seek(0)
+        stdout.truncate()
+        given["stdout"] = os.dup(stdout.fileno())
+    return given
+
+
+class DroppedError(LaunchError):
+    """The other side cannot be reached at the moment."""
+
+
+def _how(settings: SlurmSettings) -> dict[str, Any]:
+    host, _, port = settings.bastion.partition(":")
+    known = str(Path(settings.known_hosts).expanduser())
+    given: dict[str, Any] = {"host": host, "known_hosts": known, "keepalive_interval": _KEEPALIVE, "keepalive_count_max": _KEEPALIVES}
+    if port:
+        given["port"] = int(port)
+    if settings.user:
+        given["username"] = settings.user
+    if settings.identity_file:
+        given |= {"client_keys": [str(Path(settings.identity_file).expanduser())], "agent_path": None}
+    return given
+
+
+def _translated(error: Exception, settings: SlurmSettings) -> LaunchError | AuthError:
+    import asyncssh
+
+    where = f"ssh to {settings.bastion}"
+    rules: tuple[tuple[type[Exception], Callable[[], LaunchError | AuthError]], ...] = (
+        (
+            asyncssh.HostKeyNotVerifiable,
+            lambda: LaunchError(f"{where}: its host key is not in {settings.known_hosts}", _host_key_hint(settings)),
+        ),
+        (
+            asyncssh.PermissionDenied,
+            lambda: AuthError(f"{where}: permission denied", "look at user and identity_file, and at the agent"),
+        ),
+        (FileNotFoundError, lambda: LaunchError(f"{where}: {error}", "look at identity_file and known_hosts")),
+    )
+    for kind, made in rules:
+        if isinstance(error, kind):
+            return made()
+    return DroppedError(f"{where}: {error or type(error).__name__}", "is the host up, and reachable from here?")
+
+
+def _host_key_hint(settings: SlurmSettings) -> str:
+    host, _, port = settings.bastion.partition(":")
+    return f"compare it with what your administrator says: ssh-keyscan -t ed25519 {f'-p {port} ' if port else ''}{host}"

@@ -1,0 +1,221 @@
+"""The verbs, as a job of Slurm. Each attempt of a step has one name: whoever comes again with it finds the job, and starts no second."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.errors import LaunchError
+from builder.launch.interface import Finished, Job
+from builder.launch.slurm import staging
+from builder.launch.slurm.bastion import Bastion, DroppedError
+from builder.launch.slurm.script import LOSER, options, pairs, script, words
+from builder.launch.slurm.states import SACCT, SQUEUE, JobState, finished, newest, parse_sacct, parse_squeue
+from builder.settings import SlurmSettings
+
+_LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
+_SACCT_LAG = 12.0  # seconds until accounting has heard of a job, measured at up to 7
+_MARK = "\n--builder--\n"
+_CHUNK = 4 << 20  # bytes of log at once
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Slurm:
+    """Jobs of one run. `code` names the commit's files on the cluster, by the image's digest; `say` is told what one waits for."""
+
+    settings: SlurmSettings
+    run: str
+    code: str
+    say: Say = lambda _: None
+    bastion: Bastion = None  # type: ignore[assignment]
+    outlives = True
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _read: dict[str, int] = field(default_factory=dict)
+    _said: str = ""
+
+    def __post_init__(self) -> None:
+        self.bastion = self.bastion or Bastion(self.settings)
+
+    def submit(self, job: Job) -> str:
+        name = f"{self.run}.{job.name}-a{job.attempt}"
+        self._jobs[name], self._read[name] = job, 0
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.touch()
+        if self._find(name, sure=False) is None:
+            self._stage(name, job)
+            self._sbatch(name)
+        return name
+
+    def poll(self, handle: str, seconds: float) -> Finished | None:
+        deadline, looks = time.monotonic() + seconds, 0
+        while True:
+            ended = self._look(handle)
+            if ended is not None:
+                return ended
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(min(_LOOK_EVERY[min(looks, len(_LOOK_EVERY) - 1)], max(0.0, deadline - time.monotonic())))
+            looks += 1
+
+    def cancel(self, handle: str) -> None:
+        self.bastion.ask(f"scancel --name={shlex.quote(handle)}")
+
+    # finding
+
+    def _find(self, name: str, *, sure: bool) -> JobState | None:
+        """The job of that name: among those that squeue has, else in accounting, which hears of a job late (`sure` waits for that)."""
+        deadline = time.monotonic() + _SACCT_LAG
+        while True:
+            found = newest(parse_squeue(self._said_by(f"squeue -h -t all --name={shlex.quote(name)} -o '{SQUEUE}'")), name)
+            found = found or self._in_accounting(name)
+            if found is not None or not sure or time.monotonic() > deadline:
+                return found
+            time.sleep(1.0)
+
+    def _in_accounting(self, name: str) -> JobState | None:
+        said = self.bastion.ask(f"sacct -n -P -X --name={shlex.quote(name)} -S now-90days -o {SACCT}")
+        return newest(parse_sacct(said.text), name) if said.code == 0 else None  # without slurmdbd there is none
+
+    def _said_by(self, command: str) -> str:
+        said = self.bastion.ask(command)
+        if said.code != 0:
+            raise LaunchError(f"{self.bastion.name}: {said.error or command}", "is the Slurm controller up?", "lost")
+        return said.text
+
+    # starting
+
+    def _directory(self, name: str) -> str:
+        return f"{self.settings.root}/runs/{self.run}/{name.removeprefix(self.run + '.')}"
+
+    def _code(self) -> str:
+        return f"{self.settings.root}/code/{self.code}"
+
+    def _stage(self, name: str, job: Job) -> None:
+        staging.ensure(self.bastion, job.workdir, self._code())
+        directory = self._directory(name)
+        there = {str(job.workdir): f"{directory}/code", str(job.base): f"{directory}/files"}
+        files: dict[str, Path | bytes] = {"argv": words([_moved(word, there) for word in job.argv]), "env": pairs(_environment(job, there))}
+        files |= {f"files/{path.relative_to(job.base)}": path for path in (*job.inputs, *job.outputs) if path.exists()}
+        files |= {f"files/{path.relative_to(job.base).parent}/.keep": b"" for path in job.outputs}
+        staging.put(self.bastion, files, directory)
+
+    def _sbatch(self, name: str) -> None:
+        directory = self._directory(name)
+        command = shlex.join(["sbatch", *options(self.settings, name, directory)])
+        text = script(directory, self._code(), self.settings.setup)
+        while True:
+            try:
+                said = self.bastion.once(command, text)
+            except DroppedError:
+                said = None
+            if said is not None and said.code is not None:
+                break
+            if self._find(name, sure=True) is not None:  # nobody saw the answer, but it got through
+                return
+        if said.code != 0:
+            raise LaunchError(f"{self.bastion.name}: {_without_prefix(said.error)}", _hint(said.error))
+
+    # following
+
+    def _look(self, name: str) -> Finished | None:
+        directory, quoted = shlex.quote(self._directory(name)), shlex.quote(name)
+        asked = [
+            f"squeue -h -t all --name={quoted} -o '{SQUEUE}'",
+            f"cat {directory}/lock/job 2>/dev/null",
+            f"cat {directory}/end 2>/dev/null",
+            f"tail -c +{self._read[name] + 1} {directory}/log 2>/dev/null | head -c {_CHUNK}",
+        ]
+        said = self.bastion.ask(f"; printf '{_escaped(_MARK)}'; ".join(asked)).out
+        queue, holder, end, log = said.split(_MARK.encode(), 3)
+        self._copy(name, log)
+        if len(log) == _CHUNK:
+            return None
+        jobs = [job for job in parse_squeue(queue.decode("utf-8", "replace")) if job.name == name]
+        held = holder.decode().strip()
+        job = next((job for job in jobs if job.id == held), None) or newest(jobs, name)
+        return self._judge(name, job, end.decode().strip())
+
+    def _judge(self, name: str, job: JobState | None, end: str) -> Finished | None:
+        if job is not None and job.is_open:
+            self._tell(job)
+            return None
+        if job is None:
+            job = self._in_accounting(name)
+        if job is not None and job.is_open:
+            return None
+        if job is None and not end:
+            if self._find(name, sure=True) is not None:
+                return None
+            raise LaunchError(f"{self.run}: Slurm knows nothing of job {name}", "it was purged before it could write its end", "lost")
+        self._collect(name)
+        if end and (job is None or job.state in ("COMPLETED", "FAILED")):
+            return Finished(int(end))
+        assert job is not None
+        if not job.exit:
+            job = self._in_accounting(name) or job
+        ended = finished(job.state, job.exit)
+        if ended.code == LOSER and not end:
+            raise LaunchError(f"{self.run}: job {name} found another one at work", "try again", "lost")
+        return ended
+
+    def _copy(self, name: str, log: bytes) -> None:
+        self._read[name] += len(log)
+        with self._jobs[name].log.open("ab") as file:
+            file.write(log)
+
+    def _collect(self, name: str) -> None:
+        job, directory = self._jobs[name], self._directory(name)
+        if job.outputs:
+            names = [str(path.relative_to(job.base)) for path in job.outputs]
+            staging.fetch(self.bastion, f"{directory}/files", names, job.base)
+
+    def _tell(self, job: JobState) -> None:
+        starts = f", starts about {job.starts}" if job.starts else ""
+        text = f"job {job.id} {job.state.lower()}{f' ({job.reason}{starts})' if job.is_waiting else f' on {job.nodes}'}"
+        if text != self._said:
+            self._said = text
+            self.say(text)
+
+
+def cancel_all(bastion: Bastion, run: str) -> None:
+    """Ends every job of the run that has not ended. Raises LaunchError, AuthError."""
+    said = bastion.ask(f"squeue -h --me -o '{SQUEUE}'")
+    if said.code != 0:
+        raise LaunchError(f"{bastion.name}: {said.error}", "scancel them there, by their names")
+    names = sorted({job.name for job in parse_squeue(said.text) if job.name.startswith(f"{run}.")})
+    if names:
+        bastion.ask(f"scancel --me {shlex.quote('--name=' + ','.join(names))}")
+
+
+def _environment(job: Job, there: Mapping[str, str]) -> dict[str, str]:
+    """What the image sets, less its PATH, which is of no use outside of it; then the contract's variables."""
+    kept = {name: value for name, value in job.env.items() if name not in ("PATH", "PYTHONPATH")}
+    path = ":".join(_moved(str(job.workdir / entry), there) for entry in job.pythonpath)
+    told = {name: _moved(value, there) for name, value in job.variables.items()}
+    return {**kept, "PYTHONUNBUFFERED": "1", **({"PYTHONPATH": path} if path else {}), **told}
+
+
+def _moved(word: str, there: Mapping[str, str]) -> str:
+    """A word with the directories of this machine as they are called on the cluster; the longer one first, as one may hold the other."""
+    for here, on_cluster in sorted(there.items(), key=lambda item: -len(item[0])):
+        word = word.replace(here, on_cluster)
+    return word
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\n", "\\n")
+
+
+def _without_prefix(text: str) -> str:
+    return "; ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in text.splitlines() if line.strip())
+
+
+def _hint(text: str) -> str:
+    if "More processors requested" in text or "Node count specification invalid" in text or "configuration is not available" in text:
+        return "[launch.STEP.slurm] asks for more than the partition can ever give: nodes, gpus_per_node, cpus, mem"
+    return "look at [launch.STEP.slurm]: `sinfo` on the bastion lists partitions and what they have"

@@ -1,0 +1,73 @@
+"""A run whose training is a job of Slurm, and whose evaluations are processes here: the same result as without."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.cli.frame import run as builder
+from builder.demo.history import make_repository
+from tests.fixtures.servers import SlurmServer
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def team(slurm: SlurmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith(("METAFLOW_", "BUILDER_STORE", "BUILDER_DATA", "BUILDER_RUN"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    repository = tmp_path / "agent"
+    make_repository(repository, os.environ["PATH"])
+    settings = slurm.settings(tmp_path / "cluster", setup=(f"export PATH={Path(sys.executable).parent}:$PATH",))
+    words = {key: getattr(settings, key) for key in ("bastion", "user", "identity_file", "known_hosts", "root")}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in words.items()]
+    with (repository / "builder.toml").open("a") as file:
+        file.write("\n".join(["\n[launch.default.slurm]", *lines, f"setup = {json.dumps(list(settings.setup))}\n"]))
+    monkeypatch.chdir(repository)
+    return repository
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    assert builder([*words, "-o", "json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_one_word_moves_a_step(team: Path, capsys: pytest.CaptureFixture[str], slurm: SlurmServer) -> None:
+    here = said(capsys, "run", "finetune", "lr=0.3")
+    there = said(capsys, "run", "finetune", "lr=0.3", "--place", "finetune=slurm", "--again")
+    for key in ("scores", "loss", "checkpoint", "config", "identity"):
+        assert there[key] == here[key], key
+    assert f"{there['run']}.finetune-a1" in slurm.say("sacct", "-n", "-P", "-X", "-o", "JobName")
+    capsys.readouterr()
+    assert builder(["logs", there["run"], "finetune"]) == 0
+    assert "loss" in capsys.readouterr().out
+
+
+def test_a_run_that_is_stopped_leaves_no_job(team: Path, slurm: SlurmServer) -> None:
+    text = (team / "builder.toml").read_text()
+    slow = text.replace('command = ["python", "-m", "agent.train"', 'command = ["sleep", "300", "-m", "agent.train"', 1)
+    assert slow != text
+    (team / "builder.toml").write_text(slow.replace('"sleep", "300", "-m", "agent.train", "--config", "{config}"', '"sleep", "300"'))
+    words = [sys.executable, "-m", "builder", "run", "finetune", "--place", "finetune=slurm"]
+    running = subprocess.Popen(words, env={**os.environ, "PYTHONSAFEPATH": "1"}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while ".finetune-a1" not in (jobs := slurm.say("squeue", "-h", "-t", "RUNNING", "-o", "%j")):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.3)
+    (name,) = [job for job in jobs.splitlines() if job.endswith(".finetune-a1")]
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 130
+    while name in slurm.say("squeue", "-h", "-t", "RUNNING,PENDING", "-o", "%j"):
+        assert time.monotonic() < deadline + 30, "it goes on"
+        time.sleep(0.3)

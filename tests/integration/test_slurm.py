@@ -1,0 +1,218 @@
+"""The Slurm launcher against a real slurmctld, slurmd, slurmdbd and sshd."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.errors import AuthError, LaunchError
+from builder.launch import Finished, Job, finish
+from builder.launch.slurm.bastion import Bastion, Said
+from builder.launch.slurm.launcher import Slurm
+from builder.settings import SlurmSettings
+from tests.fixtures.proxy import Proxy
+from tests.fixtures.servers import SlurmServer
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
+
+HOSTILE = ("$(touch /tmp/never); rm -rf x", "two\nlines", "'\"`\\", "{checkpoint}", "é ☃", "", "x" * 100_000)
+
+
+@pytest.fixture
+def settings(slurm: SlurmServer, tmp_path: Path) -> SlurmSettings:
+    return slurm.settings(tmp_path / "cluster")
+
+
+@pytest.fixture
+def launch(settings: SlurmSettings) -> Iterator[Callable[..., Slurm]]:
+    """Launchers of one run, each as a process of its own would have it."""
+    run, made = f"run-{uuid.uuid4().hex[:8]}", []
+
+    def launcher(**changes: Any) -> Slurm:
+        made.append(Slurm(replace(settings, **changes), run, "abc"))
+        return made[-1]
+
+    yield launcher
+    for each in made:
+        each.bastion.close()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., Job]:
+    """One that runs a shell script in the commit's tree, with a file to read and a directory to fill."""
+    code, base = tmp_path / "code", tmp_path / "output"
+    code.mkdir()
+    (code / "greeting").write_text("hello\n")
+    (base / "step").mkdir(parents=True)
+    (base / "config.yaml").write_text("lr: 1\n")
+    (base / "checkpoint").mkdir()
+
+    def made(script: str, *words: str, attempt: int = 1, **more: Any) -> Job:
+        known: dict[str, Any] = {"workdir": code, "log": base / "step/log", "base": base, "attempt": attempt}
+        known |= {"inputs": (base / "config.yaml",), "outputs": (base / "checkpoint", base / "step/metrics.jsonl")}
+        known |= {"variables": {"OUT": str(base / "checkpoint"), "METRICS": str(base / "step/metrics.jsonl")}}
+        return Job("step", ("bash", "-c", script, "it", *words), **{**known, **more})
+
+    return made
+
+
+def jobs_of(slurm: SlurmServer, launcher: Slurm) -> list[str]:
+    """The ids of all jobs there ever were of the run."""
+    found = slurm.say("squeue", "-h", "-t", "all", "-o", "%i|%j").splitlines()
+    return [line.split("|")[0] for line in found if line.split("|")[1].startswith(f"{launcher.run}.")]
+
+
+def test_a_command_runs_where_the_commits_files_are_and_leaves_what_it_wrote(launch: Any, job: Any) -> None:
+    asked = job('cat greeting "$1" && echo 7 >"$OUT/weights" && echo "{}" >"$METRICS"', "CONFIG")
+    asked = replace(asked, argv=(*asked.argv[:-1], str(asked.inputs[0])))
+    assert finish(launch(), asked) == Finished(0)
+    assert asked.log.read_text() == "hello\nlr: 1\n"
+    assert (asked.outputs[0] / "weights").read_text() == "7\n"
+    assert asked.outputs[1].read_text() == "{}\n"
+
+
+def test_words_arrive_byte_for_byte_and_nothing_reads_them(launch: Any, job: Any) -> None:
+    asked = job('printf "%s\\0" "$@" "$ODD"', *HOSTILE, variables={"ODD": HOSTILE[0] + HOSTILE[1]})
+    assert finish(launch(), asked) == Finished(0)
+    assert asked.log.read_bytes().decode().split("\0")[:-1] == [*HOSTILE, HOSTILE[0] + HOSTILE[1]]
+    assert not Path("/tmp/never").exists()
+
+
+def test_how_it_ended(launch: Any, job: Any) -> None:
+    assert finish(launch(), job("echo no; exit 3")) == Finished(3)
+    assert finish(launch(), job("kill -9 $$", attempt=2)) == Finished(137)
+    launcher = launch()
+    handle = launcher.submit(job("sleep 60", attempt=3))
+    assert launcher.poll(handle, 1.0) is None
+    launcher.cancel(handle)
+    assert launcher.poll(handle, 60.0).end in ("killed", "")
+
+
+def test_whoever_comes_again_finds_the_job(launch: Any, job: Any, slurm: SlurmServer) -> None:
+    asked = job("for i in 1 2 3 4 5 6; do echo line $i; sleep 0.5; done; exit 4")
+    first = launch()
+    first.poll(first.submit(asked), 1.0)  # and its pod is killed
+    asked.log.unlink()
+    second = launch()
+    assert finish(second, asked) == Finished(4)
+    assert asked.log.read_text().splitlines() == [f"line {number}" for number in range(1, 7)], "each once"
+    assert finish(launch(), asked) == Finished(4), "it has ended long ago"
+    assert len(jobs_of(slurm, second)) == 1
+    assert finish(launch(), replace(asked, attempt=2)) == Finished(4)
+    assert len(jobs_of(slurm, second)) == 2
+
+
+def test_an_answer_that_is_lost_starts_no_second_job(launch: Any, job: Any, slurm: SlurmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher, asked, before = launch(), job("echo once"), Bastion.once
+
+    def lost(self: Bastion, command: str, stdin: bytes = b"") -> Said:
+        before(self, command, stdin)
+        return Said(None, b"", b"")
+
+    monkeypatch.setattr(Bastion, "once", lost)
+    assert finish(launcher, asked) == Finished(0)
+    assert asked.log.read_text() == "once\n"
+    assert len(jobs_of(slurm, launcher)) == 1
+
+
+def test_of_two_jobs_with_one_name_one_works(launch: Any, job: Any) -> None:
+    first, second = launch(), launch()
+    asked = job("echo once; sleep 1")
+    name = first.submit(asked)
+    second._jobs[name], second._read[name] = asked, 0
+    second._sbatch(name)  # as if both had looked before either submitted
+    assert first.poll(name, 60.0) == Finished(0)
+    assert asked.log.read_text() == "once\n"
+
+
+def test_a_connection_that_drops_again_and_again(
+    launch: Any, job: Any, settings: SlurmSettings, slurm: SlurmServer, tmp_path: Path
+) -> None:
+    host, _, port = settings.bastion.partition(":")
+    proxy = Proxy((host, int(port)))
+    known = tmp_path / "known_hosts"
+    known.write_text(Path(settings.known_hosts).read_text().replace(f":{port} ", f":{proxy.port} "))
+    launcher = launch(bastion=f"127.0.0.1:{proxy.port}", known_hosts=str(known))
+    stop = threading.Event()
+
+    def cutting() -> None:
+        for _ in range(6):
+            if stop.wait(0.8):
+                return
+            proxy.cut()
+
+    thread = threading.Thread(target=cutting)
+    thread.start()
+    try:
+        asked = job("for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done; echo x >$OUT/weights")
+        assert finish(launcher, asked) == Finished(0)
+    finally:
+        stop.set()
+        thread.join()
+        proxy.close()
+    assert asked.log.read_text().splitlines() == [f"line {number}" for number in range(1, 9)]
+    assert (asked.outputs[0] / "weights").exists()
+    assert len(jobs_of(slurm, launcher)) == 1
+
+
+def test_what_the_partition_can_never_give(launch: Any, job: Any, slurm: SlurmServer) -> None:
+    for attempt, changes in enumerate(({"nodes": 32}, {"gpus_per_node": 9}, {"partition": "none"}), 1):
+        launcher = launch(**changes)
+        with pytest.raises(LaunchError, match="Batch job submission failed") as caught:
+            launcher.submit(job("true", attempt=attempt))
+        assert "[launch.STEP.slurm]" in caught.value.hint
+
+
+def test_busy_nodes_queue_and_say_so(launch: Any, job: Any, slurm: SlurmServer) -> None:
+    said: list[str] = []
+    holder = slurm.say("sbatch", "--parsable", "-N4", "--exclusive", "--output=/dev/null", "--wrap", "sleep 100")
+    try:
+        launcher = launch(nodes=4, options=("--exclusive",))
+        launcher.say = said.append
+        handle = launcher.submit(job("echo mine"))
+        deadline = time.monotonic() + 30
+        while not any("pending" in text for text in said):
+            assert launcher.poll(handle, 0.5) is None
+            assert time.monotonic() < deadline
+    finally:
+        slurm.say("scancel", holder)
+    assert launcher.poll(handle, 60.0) == Finished(0)
+    assert "running on n[1-4]" in said[-1] or len(said) >= 1
+
+
+def test_who_is_let_in(launch: Any, job: Any, settings: SlurmSettings, tmp_path: Path) -> None:
+    empty = tmp_path / "nobody"
+    empty.touch()
+    with pytest.raises(LaunchError, match="its host key is not in") as caught:
+        launch(known_hosts=str(empty)).submit(job("true"))
+    assert "ssh-keyscan" in caught.value.hint
+    stranger = tmp_path / "stranger"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(stranger)], check=True)
+    with pytest.raises(AuthError, match="permission denied"):
+        launch(identity_file=str(stranger)).submit(job("true"))
+    gone = launch(bastion="127.0.0.1:9")
+    gone.bastion.patience = 1.0
+    with pytest.raises(LaunchError, match=r"ssh to 127\.0\.0\.1:9"):
+        gone.submit(job("true"))
+
+
+def test_the_commits_files_are_brought_once_whole_and_are_nobodys_to_change(launch: Any, job: Any, settings: SlurmSettings) -> None:
+    asked = job("echo changed >greeting; test -x tool")
+    (asked.workdir / "tool").write_text("#!/bin/sh\n")
+    (asked.workdir / "tool").chmod(0o755)
+    (asked.workdir / "link").symlink_to("greeting")
+    assert finish(launch(), asked) == Finished(0)
+    kept = Path(settings.root) / "code/abc"
+    assert (kept / "greeting").read_text() == "hello\n"
+    assert stat.S_IMODE((kept / "tool").stat().st_mode) == 0o755
+    assert str((kept / "link").readlink()) == "greeting"
+    assert [path.name for path in (Path(settings.root) / "code").iterdir()] == ["abc"]

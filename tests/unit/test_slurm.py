@@ -1,0 +1,88 @@
+"""What is sent to Slurm, and what is made of its answers: nothing here needs one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.launch import Finished
+from builder.launch.slurm.script import options, pairs, script, words
+from builder.launch.slurm.states import JobState, finished, newest, parse_sacct, parse_squeue
+from builder.settings import SlurmSettings
+
+
+def test_what_squeue_says() -> None:
+    text = "7|PENDING|Resources|2026-01-01T10:00:00||run.step-a1\n8|RUNNING|None|N/A|n[1-4]|a|b\nslurm_load_jobs error: x\n"
+    assert parse_squeue(text) == [
+        JobState("7", "run.step-a1", "PENDING", "Resources", "2026-01-01T10:00:00"),
+        JobState("8", "a|b", "RUNNING", nodes="n[1-4]"),
+    ]
+    assert [job.is_waiting for job in parse_squeue(text)] == [True, False]
+    assert all(job.is_open for job in parse_squeue(text))
+
+
+def test_what_sacct_says() -> None:
+    (job,) = parse_sacct("12|CANCELLED by 0|0:0|run.step-a1\n")
+    assert (job.state, job.exit, job.is_open) == ("CANCELLED", "0:0", False)
+
+
+def test_of_several_the_newest_counts() -> None:
+    jobs = parse_sacct("9|FAILED|1:0|x\n10|COMPLETED|0:0|x\n11|COMPLETED|0:0|y\n")
+    found = newest(jobs, "x")
+    assert found is not None
+    assert found.id == "10"
+    assert newest(jobs, "z") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "expected"),
+    [
+        ("COMPLETED", "0:0", Finished(0)),
+        ("FAILED", "7:0", Finished(7)),
+        ("FAILED", "0:9", Finished(-9)),
+        ("FAILED", "", Finished(1)),
+        ("TIMEOUT", "0:0", Finished(-15, timed_out=True, end="timeout")),
+        ("OUT_OF_MEMORY", "0:125", Finished(-15, end="memory")),
+        ("NODE_FAIL", "0:0", Finished(-15, end="lost")),
+        ("PREEMPTED", "0:0", Finished(-15, end="lost")),
+        ("CANCELLED", "0:0", Finished(-15, end="killed")),
+    ],
+)
+def test_how_jobs_end(state: str, code: str, expected: Finished) -> None:
+    assert finished(state, code) == expected
+
+
+def test_what_sbatch_is_asked_for() -> None:
+    settings = SlurmSettings(partition="gpu", nodes=32, gpus_per_node=8, mem="64G", time="90s", options=("--exclusive",))
+    assert options(settings, "run.step-a1", "/work/x")[5:] == [
+        "--partition=gpu", "--nodes=32", "--gres=gpu:8", "--mem=64G", "--time=2", "--exclusive",
+    ]  # fmt: skip
+    assert options(SlurmSettings(), "n", "/d")[-1] == "--no-requeue"
+
+
+def execute(tmp_path: Path, argv: list[str], environ: dict[str, str], job: str = "1", setup: tuple[str, ...] = ()) -> int:
+    """Runs the batch script as Slurm would, in a directory with an unpleasant name."""
+    directory, code = tmp_path / "it's $HOME", tmp_path / "code"
+    for path in (directory, code):
+        path.mkdir(exist_ok=True)
+    (directory / "argv").write_bytes(words(argv))
+    (directory / "env").write_bytes(pairs(environ))
+    text = script(str(directory), str(code), setup)
+    return subprocess.run(["bash", "-s"], input=text, env={"SLURM_JOB_ID": job, "PATH": "/usr/bin:/bin"}, check=False).returncode
+
+
+def test_the_script_runs_the_words_as_they_are(tmp_path: Path) -> None:
+    odd = "$(touch never); 'x'\n\"y\""
+    assert execute(tmp_path, ["sh", "-c", 'printf "%s|%s|%s" "$1" "$A" "$B"; exit 3', "it", odd], {"A": odd}, setup=("export B=set",)) == 3
+    directory = tmp_path / "it's $HOME"
+    assert (directory / "log").read_text() == f"{odd}|{odd}|set"
+    assert (directory / "end").read_text() == "3\n"
+    assert not list(tmp_path.rglob("never"))
+
+
+def test_the_second_job_of_a_name_does_nothing(tmp_path: Path) -> None:
+    assert execute(tmp_path, ["sh", "-c", "echo one"], {}, "1") == 0
+    assert execute(tmp_path, ["sh", "-c", "echo two"], {}, "2") == 75
+    assert (tmp_path / "it's $HOME/log").read_text() == "one\n"
