@@ -1,7 +1,7 @@
 """Keeps a repository small once it is: finds big files in what is to be committed or pushed, and commits of before the slimming.
 
-Big files are looked for in the index and in all commits that a tip leads to and that neither the base nor the map's new side has. Commits
-of before are looked for in all that the tip leads to: one merge of an old branch would bring all of the old history back.
+Big files are looked for in the index, and in commits that neither the remote's default branch nor the map's new side has. Commits of before
+are looked for in all that the tip leads to: one merge of an old branch would bring all of the old history back.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to look at. `tips` are commits; `index` is a file, or empty where the index is not looked at."""
+    """What to look at. `less`: commits with whose histories no big file comes in. `index` is a file, or empty: it is not looked at."""
 
     tips: tuple[str, ...]
-    base: str
+    less: tuple[str, ...]
     index: str
 
 
@@ -87,16 +87,26 @@ def check(directory: Path, most: int, keep: Sequence[str] = (), revisions: str =
 def _wanted(git: Git, revisions: str, hook: Mapping[str, str]) -> Wanted:
     range_of_hook = ".." if hook.get("PRE_COMMIT_FROM_REF") and hook.get("PRE_COMMIT_TO_REF") else ""
     text = revisions or (range_of_hook and f"{hook['PRE_COMMIT_FROM_REF']}..{hook['PRE_COMMIT_TO_REF']}")
-    if text:
-        base, dots, tip = text.rpartition("..")
-        if tip == NOTHING:  # a push that deletes
-            return Wanted((), "", "")
-        commit = _commit(git, tip or "HEAD")
-        if not commit:
-            raise AskedError(f"{tip or 'HEAD'} is no commit of {git.directory}", "name a revision, or two as BASE..REV")
-        return Wanted((commit,), (dots and _commit(git, base)) or _base(git, (commit,)), "")
-    heads, index = tuple(filter(None, (_commit(git, "HEAD"), *_merged(git, hook)))), _index(git, hook)
-    return Wanted(heads, _base(git, heads, staged=bool(index and heads and _staged(git, index, heads[0]))), index)
+    return _range(git, text) if text else _heads(git, hook)
+
+
+def _range(git: Git, text: str) -> Wanted:
+    base, dots, tip = text.rpartition("..")
+    if tip == NOTHING:  # a push that deletes
+        return Wanted((), (), "")
+    commit = _commit(git, tip or "HEAD")
+    if not commit:
+        raise AskedError(f"{tip or 'HEAD'} is no commit of {git.directory}", "name a revision, or two as BASE..REV")
+    known = _commit(git, base) if dots else ""
+    return Wanted((commit,), (known,) if known else _default(git, (commit,)), "")
+
+
+def _heads(git: Git, hook: Mapping[str, str]) -> Wanted:
+    """A hook of `git commit` or `git merge` is about what comes in now: what HEAD has might be just about to be mended."""
+    head, merged, index = _commit(git, "HEAD"), _merged(git, hook), _index(git, hook)
+    tips = tuple(filter(None, (head, *merged)))
+    less = _default(git, tips)
+    return Wanted(tips, (*less, head) if head and hook.get("GIT_INDEX_FILE") else less, index)
 
 
 def _commit(git: Git, revision: str) -> str:
@@ -111,13 +121,10 @@ def _merged(git: Git, hook: Mapping[str, str]) -> list[str]:
     return [name.removeprefix(_MERGING) for name in hook if name.startswith(_MERGING)]
 
 
-def _base(git: Git, tips: Sequence[str], *, staged: bool = False) -> str:
-    """The remote's default branch. Where that has all of it, everything since the map is looked at: CI runs on that branch.
-
-    Not so where something is staged: that is a person at work, who is not to blame for what others pushed.
-    """
+def _default(git: Git, tips: Sequence[str]) -> tuple[str, ...]:
+    """The remote's default branch. None where that has all of it: CI runs on that branch, and looks at everything since the map."""
     found = next(filter(None, (_commit(git, name) for name in _DEFAULTS)), "")
-    return found if found and tips and (staged or git.run("rev-list", "--max-count=1", *tips, f"^{found}")) else ""
+    return (found,) if found and tips and git.run("rev-list", "--max-count=1", *tips, f"^{found}") else ()
 
 
 def _staged(git: Git, index: str, head: str) -> bytes:
@@ -161,8 +168,8 @@ class _Check:
 
     def _new(self, wanted: Wanted, parents: Mapping[str, object]) -> list[str]:
         """Commits to look at for big files, oldest first."""
-        if wanted.base and wanted.tips:
-            listed: Iterable[str] = self._git.text("rev-list", "--topo-order", *wanted.tips, f"^{wanted.base}").splitlines()
+        if wanted.less and wanted.tips:
+            listed: Iterable[str] = self._git.text("rev-list", "--topo-order", *wanted.tips, "--not", *wanted.less).splitlines()
         else:
             listed = parents
         return [commit for commit in listed if commit not in self._map.new and not self._map.is_old(commit)][::-1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from repo_slim import tags
 from repo_slim.errors import ProcessError, SlimError
+from repo_slim.files import write_whole
 from repo_slim.git import Git
 from repo_slim.move.clone import AFTER, Clone, Place, fetched_specs
 from repo_slim.move.keep import Memory, keep, set_refs
@@ -23,6 +26,10 @@ def carry_out(clone: Clone, plan: Plan, replay: Replay, memory: Memory, url: str
     keep(clone, memory, {name: oid for name, oid in wanted.items() if oid in moving} if memory.kept else wanted)
     replay.write()
     tags.write_objects(clone.git, "tag", plan.tag_objects, clone.folder / "tags")
+    _write_names(clone.folder / "commits", replay)
+    for ref, pairs in plan.notes.items():
+        lines = "".join(f"{old} {new}\n" for old, new in pairs)
+        clone.git.run("notes", f"--ref={ref}", "copy", "--stdin", stdin=lines.encode(), **_PERSON)
     memory.pending = (*memory.pending, *_indexes(clone, plan))
     memory.write()
     _point(clone, memory, url)
@@ -32,10 +39,15 @@ def carry_out(clone: Clone, plan: Plan, replay: Replay, memory: Memory, url: str
             set_refs(place.git, [("HEAD", step.after, step.before)], _WHY)
     settle(clone, memory, replay)
     _stashes(clone.git, plan)
-    for ref, pairs in plan.notes.items():
-        lines = "".join(f"{old} {new}\n" for old, new in pairs)
-        clone.git.run("notes", f"--ref={ref}", "copy", "--stdin", stdin=lines.encode(), **_PERSON)
     return _fetch(clone)
+
+
+def _write_names(path: Path, replay: Replay) -> None:
+    """Lines `old new` of local commits, of all runs: no map that is shared knows these."""
+    known = dict(line.split() for line in path.read_text().splitlines()) if path.exists() else {}
+    known |= replay.replayed
+    if known:
+        write_whole(path, "".join(f"{old} {new}\n" for old, new in sorted(known.items())).encode())
 
 
 def _indexes(clone: Clone, plan: Plan) -> list[tuple[str, str, str]]:

@@ -58,7 +58,11 @@ def keep(clone: Clone, memory: Memory, refs: Mapping[str, str]) -> None:
 
 
 def _free(there: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    counted = (f"{BEFORE}stash/", f"{BEFORE}HEAD/")  # their numbers change while they move: there it is the commit that counts
+    kept = {oid for name, oid in there.items() if name.startswith(counted)}
     for name, oid in wanted.items():
+        if name.startswith(counted) and oid in kept:
+            continue
         free, number = name, 1
         while there.get(free, oid) != oid:
             number += 1

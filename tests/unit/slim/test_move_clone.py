@@ -113,6 +113,8 @@ def test_what_a_local_commit_says_and_changes_stays_the_same(team: Team) -> None
     new = clone.text("rev-list", "--reverse", f"{team.new('small')}..work").split()
     assert where(told)["work"]["replayed"] == len(old) == len(new) == 4
     assert not set(old) & set(new)
+    names = (clone.directory / ".git/builder/before-slim/commits").read_text().splitlines()
+    assert sorted(names) == names == sorted(f"{before} {after}" for before, after in zip(old, new, strict=True))
     for before, after in zip(old, new, strict=True):
         if before != second:
             assert shown(clone, after) == shown(clone, before)

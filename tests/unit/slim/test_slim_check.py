@@ -28,6 +28,10 @@ def look(repository: Repository, revisions: str = "", keep: tuple[str, ...] = ()
     return check(repository.directory, LIMIT, keep, revisions, hook)
 
 
+def oid(repository: Repository, revision: str) -> str:
+    return repository.text("rev-parse", revision)
+
+
 def put(repository: Repository, path: str, content: bytes) -> None:
     (repository.directory / path).parent.mkdir(parents=True, exist_ok=True)
     (repository.directory / path).write_bytes(content)
@@ -90,8 +94,23 @@ def test_on_the_default_branch_itself_all_since_the_map_is(small: Repository) ->
     commit(small, "src/c.py", b"c\n")
     small.git("push", "--quiet", "origin", "HEAD:main")
     assert paths(look(small)) == [("model.bin", name)]
-    put(small, "src/d.py", b"d\n")  # now somebody is at work, and not to blame for it
-    assert look(small).good
+
+
+def test_a_hook_looks_at_what_comes_in_now(small: Repository) -> None:
+    """Else nobody could mend a commit that has a big file, or work upon one of others."""
+    commit(small, "model.bin", big(7))
+    index = str(small.directory / ".git/index")
+    assert look(small, GIT_INDEX_FILE=index).good
+    small.git("rm", "--quiet", "--cached", "model.bin")
+    assert look(small, GIT_INDEX_FILE=index).good
+    put(small, "other.bin", big(8))
+    assert paths(look(small, GIT_INDEX_FILE=index)) == [("other.bin", "")]
+    small.git("reset", "--quiet", "--hard")
+    small.git("checkout", "--quiet", "-b", "side", "origin/main")
+    assert not look(small, "main").good
+    commit(small, "src/c.py", b"c\n")
+    small.git("merge", "--quiet", "--no-commit", "main")
+    assert paths(look(small, GIT_INDEX_FILE=index)) == [("model.bin", oid(small, "main"))]
 
 
 def test_a_big_file_that_the_tip_kept_may_be_renamed_and_copied(small: Repository) -> None:
