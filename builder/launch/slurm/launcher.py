@@ -11,13 +11,15 @@ from pathlib import Path
 from builder.errors import LaunchError
 from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
-from builder.launch.slurm.bastion import Bastion, DroppedError
+from builder.launch.slurm.bastion import Bastion, DroppedError, Said
 from builder.launch.slurm.script import LOSER, options, pairs, script, words
 from builder.launch.slurm.states import SACCT, SQUEUE, JobState, finished, newest, parse_sacct, parse_squeue
 from builder.settings import SlurmSettings
 
 _LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
 _SACCT_LAG = 12.0  # seconds until accounting has heard of a job, measured at up to 7
+_NO_CONTROLLER = "Unable to contact slurm controller"
+_SILENT = "--silent--"
 _MARK = "\n--builder--\n"
 _CHUNK = 4 << 20  # bytes of log at once
 
@@ -71,8 +73,8 @@ class Slurm:
         """The job of that name: among those that squeue has, else in accounting, which hears of a job late (`sure` waits for that)."""
         deadline = time.monotonic() + _SACCT_LAG
         while True:
-            found = newest(parse_squeue(self._said_by(f"squeue -h -t all --name={shlex.quote(name)} -o '{SQUEUE}'")), name)
-            found = found or self._in_accounting(name)
+            said = self.bastion.ask(f"squeue -h -t all --name={shlex.quote(name)} -o '{SQUEUE}'")
+            found = newest(parse_squeue(said.text), name) or self._in_accounting(name)
             if found is not None or not sure or time.monotonic() > deadline:
                 return found
             time.sleep(1.0)
@@ -80,12 +82,6 @@ class Slurm:
     def _in_accounting(self, name: str) -> JobState | None:
         said = self.bastion.ask(f"sacct -n -P -X --name={shlex.quote(name)} -S now-90days -o {SACCT}")
         return newest(parse_sacct(said.text), name) if said.code == 0 else None  # without slurmdbd there is none
-
-    def _said_by(self, command: str) -> str:
-        said = self.bastion.ask(command)
-        if said.code != 0:
-            raise LaunchError(f"{self.bastion.name}: {said.error or command}", "is the Slurm controller up?", "lost")
-        return said.text
 
     # starting
 
@@ -108,24 +104,28 @@ class Slurm:
         directory = self._directory(name)
         command = shlex.join(["sbatch", *options(self.settings, name, directory)])
         text = script(directory, self._code(), self.settings.setup)
+        deadline = time.monotonic() + self.bastion.patience
         while True:
-            try:
-                said = self.bastion.once(command, text)
-            except DroppedError:
-                said = None
-            if said is not None and said.code is not None:
-                break
+            said = self._once(command, text)
+            if said is not None and said.code == 0:
+                return
+            if said is not None and said.code is not None and not (_NO_CONTROLLER in said.error and time.monotonic() < deadline):
+                raise LaunchError(f"{self.bastion.name}: {_without_prefix(said.error)}", _hint(said.error))
             if self._find(name, sure=True) is not None:  # nobody saw the answer, but it got through
                 return
-        if said.code != 0:
-            raise LaunchError(f"{self.bastion.name}: {_without_prefix(said.error)}", _hint(said.error))
+
+    def _once(self, command: str, text: bytes) -> Said | None:
+        try:
+            return self.bastion.once(command, text)
+        except DroppedError:
+            return None
 
     # following
 
     def _look(self, name: str) -> Finished | None:
         directory, quoted = shlex.quote(self._directory(name)), shlex.quote(name)
         asked = [
-            f"squeue -h -t all --name={quoted} -o '{SQUEUE}'",
+            f"squeue -h -t all --name={quoted} -o '{SQUEUE}' || echo {_SILENT}",
             f"cat {directory}/lock/job 2>/dev/null",
             f"cat {directory}/end 2>/dev/null",
             f"tail -c +{self._read[name] + 1} {directory}/log 2>/dev/null | head -c {_CHUNK}",
@@ -135,7 +135,11 @@ class Slurm:
         self._copy(name, log)
         if len(log) == _CHUNK:
             return None
-        jobs = [job for job in parse_squeue(queue.decode("utf-8", "replace")) if job.name == name]
+        text = queue.decode("utf-8", "replace")
+        if _SILENT in text and not end.strip():
+            self._say("the Slurm controller does not answer; the job may go on")
+            return None
+        jobs = [job for job in parse_squeue(text) if job.name == name]
         held = holder.decode().strip()
         job = next((job for job in jobs if job.id == held), None) or newest(jobs, name)
         return self._judge(name, job, end.decode().strip())
@@ -176,7 +180,9 @@ class Slurm:
 
     def _tell(self, job: JobState) -> None:
         starts = f", starts about {job.starts}" if job.starts else ""
-        text = f"job {job.id} {job.state.lower()}{f' ({job.reason}{starts})' if job.is_waiting else f' on {job.nodes}'}"
+        self._say(f"job {job.id} {job.state.lower()}{f' ({job.reason}{starts})' if job.is_waiting else f' on {job.nodes}'}")
+
+    def _say(self, text: str) -> None:
         if text != self._said:
             self._said = text
             self.say(text)
