@@ -16,6 +16,7 @@ from repo_slim.text import day, text_of
 
 _MONTH = 30.44 * 86_400
 _TOLD = 3
+_SCRIPT = "nothing else starts or imports this script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +74,37 @@ def told(analysis: Analysis, tip: Tip, graph: Graph, findings: Findings, numbers
     """The largest first."""
     chosen = {number: tip.python[number] for number in numbers}
     disk = _disk_at(analysis, {file.path for file in chosen.values()})
+    importers, namers = (_turned_round(edges, findings.dead | findings.scripts) for edges in (graph.imports, graph.names))
     found = []
     for number, file in chosen.items():
-        evidence = (*_why(tip, graph, findings, number, entry_points), _untouched(findings, number))
+        imported = _SCRIPT if number in findings.scripts else f"no import, direct or through others, leads to it from {entry_points}"
+        evidence = (
+            imported + _but(tip, "is imported by", importers.get(number, [])),
+            f"the name {text_of(name_of(file.path))} stands nowhere else" + _but(tip, "is named by", namers.get(number, [])),
+            _untouched(findings, number),
+        )
         size = analysis.size.get(file.blob, 0)
         found.append(Dead(text_of(file.path), size, disk[file.path], findings.touches[number], evidence, glob_of(file.path)))
     return tuple(sorted(found, key=lambda each: (-each.disk, each.path)))
+
+
+def _turned_round(edges: Mapping[int, frozenset[int]], starts: AbstractSet[int]) -> dict[int, list[int]]:
+    """What edges from `starts` lead to -> from where."""
+    found: dict[int, list[int]] = {}
+    for start in sorted(starts):
+        for end in edges.get(start, ()):
+            found.setdefault(end, []).append(start)
+    return found
 
 
 def _disk_at(analysis: Analysis, paths: AbstractSet[str]) -> dict[str, int]:
     wanted = {path.encode("utf-8", "surrogateescape"): path for path in paths}
     sums = dict.fromkeys(paths, 0)
     for blob, names in analysis.paths.items():
-        for name in names & wanted.keys():
-            sums[wanted[name]] += analysis.disk[blob]
+        for name in names:
+            if name in wanted:
+                sums[wanted[name]] += analysis.disk[blob]
     return sums
-
-
-def _why(tip: Tip, graph: Graph, findings: Findings, number: int, entry_points: str) -> tuple[str, ...]:
-    others = (findings.dead | findings.scripts) - {number}
-    importers = [each for each in others if number in graph.imports.get(each, ())]
-    namers = [each for each in others if number in graph.names[each]]
-    name = text_of(name_of(tip.python[number].path))
-    if number in findings.scripts:
-        imported = "nothing else starts or imports this script"
-    else:
-        imported = f"no import, direct or through others, leads to it from {entry_points}"
-    named = f"the name {name} stands nowhere else"
-    return (imported + _but(tip, "is imported by", importers), named + _but(tip, "is named by", namers))
 
 
 def _but(tip: Tip, how: str, numbers: list[int]) -> str:

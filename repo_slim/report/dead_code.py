@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from repo_slim.advice import points_text
-from repo_slim.report.markup import Cell, Grid, Markup, date, path, size, table, tag
+from repo_slim.report.markup import Cell, Grid, Markup, date, path, size, table, tag, words
+from repo_slim.report.tally import ROWS
 
 if TYPE_CHECKING:
     from repo_slim.advice import Advice, Dead
@@ -51,8 +52,17 @@ def _listed(found: Sequence[Dead], title: str, note: str, none: str) -> tuple[Ma
     if not found:
         return (tag("h3", title), tag("p", none, class_="note"))
     columns = ("Path", "At the tip", "Packed, all of history", "Last change", "Evidence")
-    rows = [(path(each.path), size(each.size), size(each.disk), date(each.touch.time), _evidence(each)) for each in found]
-    return (tag("h3", f"{title}: {len(found):,}"), tag("p", note, class_="note"), table(Grid(title, columns, rows, None, 2)), _flags(found))
+    told, others = found[:ROWS], found[ROWS:]
+    rows = [(path(each.path), size(each.size), size(each.disk), date(each.touch.time), _evidence(each)) for each in told]
+    grid = table(Grid(title, columns, rows, _rest(others), 2))
+    return (tag("h3", f"{title}: {len(found):,}"), tag("p", note, class_="note"), grid, _flags(told))
+
+
+def _rest(others: Sequence[Dead]) -> tuple[Cell, ...] | None:
+    if not others:
+        return None
+    sums = (size(sum(each.size for each in others)), size(sum(each.disk for each in others)))
+    return (words(f"{len(others):,} more"), *sums, words(""), words("in report.json"))
 
 
 def _evidence(each: Dead) -> Cell:

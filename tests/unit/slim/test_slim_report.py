@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repo_slim.advice import Advice, Dead
+from repo_slim.advice.touched import Touch
 from repo_slim.analyse import Analysis, Born, analyse
 from repo_slim.git import Git
 from repo_slim.lfs import Pointer
 from repo_slim.report import Report, write_report
+from repo_slim.report.dead_code import advice_of
 from repo_slim.report.growth import POINTS, Growth, growth
 from repo_slim.report.markup import tag
 from repo_slim.report.page import page
@@ -238,6 +241,14 @@ def test_ten_thousands_of_paths_are_told_in_short() -> None:
     assert rest is not None
     assert (rest.name, rest.versions) == ("29,800 more", 29_800)
     assert found["paths"].rows[0].name == "d299/f29999.txt"
+
+
+def test_thousands_of_dead_files_are_told_in_short() -> None:
+    files = tuple(Dead(f"old/m{number}.py", 10, 5, Touch("c" * 40, START, "a@x"), ("why",), f"old/m{number}.py") for number in range(3000))
+    html = "".join(each.html for each in advice_of(Advice("c" * 40, 12, 3000, {"test": 1}, files, (), {}, 0)))
+    read = _Read(html)
+    assert (read.tags.count("li"), html.count("--drop old/")) == (ROWS, ROWS)
+    assert f"{3000 - ROWS:,} more28.0 kB14.0 kBin report.json" in read.text
 
 
 @given(st.lists(st.integers(-(2**62), 2**62), max_size=20))
