@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
+import signal
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +18,9 @@ import pytest
 
 from builder.cli.documents import DOCUMENTS
 from builder.cli.frame import run as builder
-from tests.fixtures.repositories import at_nobodys_home  # noqa: F401
-from tests.fixtures.slimmed_team import LATIN, LFS, LOST, POINTER, TOOL, WEIGHTS, Slimmed, a_slimmed_repository, slimmed  # noqa: F401
+from repo_slim.slim import Asked, run
+from tests.fixtures.repositories import Repository, at_nobodys_home, clone  # noqa: F401
+from tests.fixtures.slimmed_team import LATIN, LFS, LOST, POINTER, TOOL, WEIGHTS, Slimmed, a_slimmed_repository, history, slimmed  # noqa: F401
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[str, str]:
@@ -227,3 +233,50 @@ def test_placeholders_and_pointers_give_way(
     assert "6 files written" in said(capsys, "data", "pull", "--commit", slim.was)[1]
     assert (slim.clone.directory / "media/clip.mp4").read_bytes() == LFS
     assert (slim.clone.directory / os.fsdecode(LATIN)).read_bytes() == WEIGHTS
+
+
+def test_after_a_second_slimming(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest names lead to the newest commits, and what each slimming took comes back: of a placeholder the file itself."""
+    middle = b"m" * 1500
+    changes = history()
+    changes[1] = {**changes[1], "data/middle.bin": middle}
+    changes[2] = {**changes[2], "data/middle.bin": None}
+    first = slimmed(tmp_path / "first", *changes, archive=tmp_path / "archive", replace="placeholder")
+    work, again = tmp_path / "work", tmp_path / "again.git"
+    rules = {"drop": ("data/**",)}
+    approve = run(Asked(str(first.published.directory), work, str(tmp_path / "archive"), rules=rules))["approve"]
+    run(Asked(str(first.published.directory), work, str(tmp_path / "archive"), approve=approve, publish_to=str(again)))
+    copy = clone(Repository(again), tmp_path / "copy")
+    monkeypatch.setenv("BUILDER_DATA_ROOT", str(tmp_path / "archive"))
+    monkeypatch.chdir(copy.directory)
+    by_oldest, by_middle = (document(capsys, "data", "ls", "--commit", name) for name in (first.was, first.now))
+    assert by_oldest == by_middle
+    assert by_oldest["was"] == first.was and by_oldest["commit"] not in (first.was, first.now)
+    found = {os.fsencode(file["path"]): file["sha256"] for file in by_oldest["files"]}
+    assert found[b"data/middle.bin"] == hashlib.sha256(middle).hexdigest()
+    assert found[b"data/weights.bin"] == hashlib.sha256(WEIGHTS).hexdigest()
+    assert len(found) == 7
+    assert "7 files written" in said(capsys, "data", "pull", "--commit", first.was, "--to", str(tmp_path / "to"))[1]
+
+
+def test_killed_anywhere_and_called_again(slim: Slimmed, tmp_path: Path) -> None:
+    content = random.Random(7).randbytes(3_000_000)
+    changes = [{"a": b"1"}, {f"many/{number}.bin": content[number:] for number in range(20)}, {"many": None}]
+    big = slimmed(tmp_path / "big", *changes, archive=slim.archive)
+    argv = [sys.executable, "-m", "builder", "data", "pull", "--commit", big.was]
+    environ = {**os.environ, "PYTHONSAFEPATH": "1"}
+    wanted = {big.clone.directory / f"many/{number}.bin": content[number:] for number in range(20)}
+    killed = 0
+    for _ in range(40):
+        child = subprocess.Popen(argv, cwd=big.clone.directory, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = sum(path.exists() for path in wanted)
+        while child.poll() is None and sum(path.exists() for path in wanted) <= before:
+            time.sleep(0.002)
+        child.kill()
+        killed += child.wait() == -signal.SIGKILL
+        for path, expected in wanted.items():
+            assert not path.exists() or path.read_bytes() == expected, "never half of one"
+        if all(path.exists() for path in wanted):
+            break
+    assert killed and all(path.exists() for path in wanted)
+    assert big.clone.text("status", "--porcelain", "--untracked-files=normal") == "?? many/"
