@@ -85,6 +85,15 @@ def test_each_pod_first_notes_that_its_step_begins(tmp_path: Path) -> None:
     assert found["AWS_ENDPOINT_URL_S3"] == "http://s3.test"
 
 
+def test_a_step_does_not_begin_without_the_files_that_its_commit_lost(tmp_path: Path) -> None:
+    asked = own_release(tmp_path)
+    restoring = replace(asked, request=replace(asked.request, restore=f"sha256:{'1' * 64}"))
+    text = part(render(own_compiled(), restoring), "work-it")["container"]["command"][2]
+    _, second, _ = text.split("; ", 2)
+    assert second == "PYTHONPATH=/opt/builder PYTHONNOUSERSITE=1 python -m builder.steps.restore work_it || exit 1"
+    assert "steps.restore" not in part(render(own_compiled(), asked), "work-it")["container"]["command"][2]
+
+
 def own_compiled_filled(made: dict[str, Any]) -> dict[str, Any]:
     from builder.deploy.compile import IMAGE, NAME
 
