@@ -83,6 +83,8 @@ def _cloned(source: str, directory: Path) -> None:
     remove(aside)
     remove(directory)
     process.run(["git", "clone", "--quiet", "--mirror", "--no-hardlinks", "--template=", "--", source, str(aside)])
+    for mark in (aside / "objects" / "pack").glob("*.promisor"):  # git would never drop what such a pack holds; whether it is whole is seen
+        mark.unlink()
     aside.rename(directory)
 
 

@@ -182,8 +182,8 @@ class _Run:
             "stage": "verified",
             "verified": findings,
             "unsigned_tags": made["unsigned"],
-            "before": disk_size(self._git),
-            "after": disk_size(self._slim),
+            "before": clone_size(self._git),
+            "after": clone_size(self._slim),
             "repository": str(self._slim.directory),
             "manifest": f"{self._store.name}/{recorded['manifest']}",
             "published": None,
@@ -286,9 +286,9 @@ def status(work: Path) -> dict[str, Any]:
     }
 
 
-def disk_size(git: Git) -> int:
-    """Bytes of a repository's objects."""
-    return sum(path.stat().st_size for path in (git.directory / "objects").rglob("*") if path.is_file())
+def clone_size(git: Git) -> int:
+    """Bytes of all that refs lead to, as it is packed: what a clone brings, but for the pack's own lists."""
+    return int(git.text("rev-list", "--objects", "--all", "--disk-usage"))
 
 
 def _with(rules: Rules, said: Mapping[str, Any]) -> Rules:

@@ -42,8 +42,8 @@ _DONE = {
     "verified": "`commits` compared, of which `changed` have new names; `unsigned` lost a signature; messages of `left` still name an "
     "old commit; `headers` that were dropped",
     "unsigned_tags": "old tags that lost a signature",
-    "before": "bytes of the mirror's objects",
-    "after": "bytes of the new repository's objects",
+    "before": "bytes of a clone of the source",
+    "after": "bytes of a clone of the new repository",
     "repository": "the new repository, bare",
     "manifest": "where the archive says what it holds",
     "bundle": "`path` and `size` of the original's bundle",

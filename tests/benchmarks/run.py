@@ -26,6 +26,7 @@ import profiles
 import registry
 import report
 import scenarios
+import slimming
 from peers import HERE, Bench, Crane, Way, find_peers, git
 from scenarios import Line, Plan, Section
 
@@ -69,7 +70,10 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
         _log(name)
         sections.append(step())
     _log("new bytes per commit")
-    return [*sections, scenarios.sharding(bench, plan, other), scenarios.memory(sections)]
+    sections.append(scenarios.sharding(bench, plan, other))
+    _log("slimming")
+    slimmed = slimming.section(plan, bench.folder / "slimming", bench.env, quick=plan.rounds < 9)
+    return [*sections, scenarios.memory(sections), slimmed]
 
 
 def _profiles(sections: list[Section], folder: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ BUILDER = Path(sys.executable).with_name("builder")
 LIMIT = 1 << 20
 """Bytes above which a file goes, for everybody."""
 _BFG = "com.madgag:bfg:1.14.0"
-_RSS = 400e6
+_RSS = 400  # MB
 _STAGES = ("planned", "archived", "rewritten", "verified")
 
 
@@ -45,7 +45,8 @@ SMALLER = Shape(400, 1_200_000, 2_000_000)
 
 
 def section(plan: Plan, folder: Path, env: Mapping[str, str], *, quick: bool = False) -> Section:
-    """Rounds are few: each writes gigabytes."""
+    """Rounds are few: each writes gigabytes. `folder` is made, and holds all of it."""
+    folder.mkdir(exist_ok=True)
     source = made(folder / "source.git", SMALLER if quick else ONE_GB)
     rounds = 1 if quick else 3
     costs: dict[str, list[Cost]] = {}
@@ -90,7 +91,7 @@ def _goals(
         yield Goal("git lfs migrate, by ours from analyse to verify", walls[_LFS] / ours, 5, "{:.1f} x", at_least=True)
     yield Goal("verification of a long history, by its rewrite", longest["verified"] / longest["rewritten"], 2, "{:.2f} x")
     rss = max(longest["rss"], *(cost.rss for cost in costs[_OURS]))
-    yield Goal("peak RSS", rss, _RSS, "{:.0f} B")
+    yield Goal("peak RSS", rss / 1e6, _RSS, "{:.0f} MB")
     yield Goal("trees that we got wrong", wrong[_OURS], 0, "{:.0f}")
 
 
@@ -192,7 +193,7 @@ def wrong_trees(source: Path, repository: Path) -> int:
     old, new = (_git(directory, "rev-list", "--topo-order", "--reverse", "--branches").split() for directory in (source, repository))
     sizes = _sizes(source)
     pairs = _paired(source, repository, old, new)
-    return sum(_is_wrong(before, after, sizes) for before, after in pairs)
+    return sum(is_wrong(before, after, sizes) for before, after in pairs)
 
 
 def _paired(source: Path, repository: Path, old: list[str], new: list[str]) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
@@ -217,7 +218,7 @@ def _sizes(directory: Path) -> dict[str, int]:
     return {name: int(size) for name, _, size in (line.partition(" ") for line in lines)}
 
 
-def _is_wrong(before: Mapping[str, str], after: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
+def is_wrong(before: Mapping[str, str], after: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
     """A small file that is lost or other; or, where a large one was, something that the source knows under another commit."""
     for path, blob in before.items():
         now = after.get(path)

@@ -7,6 +7,7 @@ import measure
 import pytest
 import report
 import sharding
+import slimming
 from measure import Cost
 from repository import generate
 from scenarios import Goal, Section
@@ -47,3 +48,20 @@ def test_new_bytes_are_those_of_changed_layers(tmp_path: Path) -> None:
     assert (found["commits"], found["files"]) == (5, 300)
     assert found["layers"] <= 40
     assert 0 < found["median"] <= found["p90"] < 1_000_000 + 300 * 1024
+
+
+@pytest.mark.parametrize(
+    ("after", "wrong"),
+    [
+        ({"small": "s", "big": "b"}, False),  # kept
+        ({"small": "s"}, False),  # taken out
+        ({"small": "s", "big": "placeholder", ".gitattributes": "made"}, False),
+        ({"small": "s", "big": "earlier"}, True),  # an earlier version lives on
+        ({"big": "b"}, True),  # a small one is lost
+        ({}, True),  # the commit is lost
+        ({"small": "s", "other": "earlier"}, True),  # a file that was gone lives on
+    ],
+)
+def test_which_trees_are_wrong(after: dict[str, str], wrong: bool) -> None:
+    sizes = {"s": 10, "b": 10 << 20, "earlier": 10}
+    assert slimming.is_wrong({"small": "s", "big": "b"}, after, sizes) == wrong

@@ -260,3 +260,26 @@ def test_slimmed_twice_the_oldest_names_still_lead_to_the_newest(source: Path) -
         git(first.slim, "rev-parse", "refs/builder/commit-map").decode().strip(),
         "refs/builder/commit-map",
     )
+
+
+def test_a_detached_head_that_a_branch_has(source: Path) -> None:
+    target = clone(source)
+    git(target, "checkout", "--quiet", "--detach", "main~3")
+    done = slim(target, source.parent, drop_over=BIG, protect=("refs/heads/none",))
+    old = git(target, "rev-parse", "HEAD").decode().strip()
+    assert git(done.slim, "rev-parse", "HEAD").decode().strip() == done.commits[old]
+    assert git(done.slim, "rev-parse", "HEAD^{tree}") == git(target, "rev-parse", "HEAD^{tree}")  # it is a tip, too
+
+
+def test_a_head_that_leads_nowhere(source: Path) -> None:
+    git(source, "symbolic-ref", "HEAD", "refs/heads/nowhere")
+    assert slim(source, source.parent, drop_over=BIG).told["stage"] == "verified"
+
+
+def test_what_a_partial_clone_of_once_left_does_not_stay_for_ever(source: Path) -> None:
+    """Git never drops what a pack holds that is marked as promised."""
+    git(source, "repack", "-a", "-d", "-q")
+    (pack,) = (source / "objects" / "pack").glob("*.pack")
+    pack.with_suffix(".promisor").touch()
+    done = slim(source, source.parent, drop_over=BIG)
+    assert not [*done.mirror.rglob("*.promisor"), *done.slim.rglob("*.promisor")]
