@@ -68,8 +68,12 @@ def kept(clone: Repository) -> set[str]:
 
 
 def go(team: Team, clone: Repository, **more: str) -> int:
+    return typed(team, clone, **more).returncode
+
+
+def typed(team: Team, clone: Repository, **more: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "builder", "slim-repo", "--move-clone", str(clone.directory), "--to", str(team.after.directory), "--yes"]
-    return subprocess.run(argv, capture_output=True, env={**os.environ, "PYTHONPATH": str(TOP), **more}).returncode
+    return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(TOP), **more})
 
 
 def steps(team: Team, prepared: Repository, tmp_path: Path) -> tuple[int, dict[str, object], Repository]:
@@ -144,20 +148,38 @@ def test_a_transaction_of_which_only_some_refs_were_changed(team: Team, prepared
 def test_a_lock_that_a_killed_git_left_is_named(team: Team, prepared: Repository) -> None:
     lock = prepared.directory / ".git/refs/heads/one.lock"
     lock.touch()
-    argv = [
-        sys.executable,
-        "-m",
-        "builder",
-        "slim-repo",
-        "--move-clone",
-        str(prepared.directory),
-        "--to",
-        str(team.after.directory),
-        "--yes",
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(TOP)})
+    done = typed(team, prepared)
     assert done.returncode == 1
     assert "one.lock" in done.stderr
     assert "take away the lock" in done.stderr
     lock.unlink()
     assert go(team, prepared) == 0
+
+
+FULL = """#!/bin/sh
+# A disk that is full, or that loses the end of what is written, when the bundle is made.
+case "$*" in
+*"bundle create"*)
+    if [ "{how}" = full ]; then echo "fatal: No space left on device" >&2; exit 128; fi
+    {git} "$@" && for word in "$@"; do case "$word" in *.bundle.part) truncate --size=-30 "$word" ;; esac; done ;;
+*) exec {git} "$@" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("full", "cannot be written: fatal: No space left"), ("cut", "does not have all that it should")]
+)
+def test_nothing_moves_before_the_bundle_is_there_and_whole(team: Team, prepared: Repository, tmp_path: Path, how: str, said: str) -> None:
+    _, ended, original = steps(team, prepared, tmp_path)
+    again(prepared, original)
+    before = state(prepared)
+    (tmp_path / "bin" / "git").write_text(FULL.format(git=shutil.which("git"), how=how))
+    done = typed(team, prepared, PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert said in done.stderr
+    now = state(prepared)
+    now["refs"] = [line for line in now["refs"] if "\trefs/builder/" not in line]  # type: ignore[attr-defined]
+    assert now == before
+    assert go(team, prepared) == 0
+    assert state(prepared) == ended
