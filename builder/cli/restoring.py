@@ -47,11 +47,14 @@ def list_for(maker: Maker, commit: Commit) -> str:
 
 def say_needed(maker: Maker, commit: Commit) -> Lost:
     """What commands at the commit need of what it lost."""
-    from builder.runs.lost import needed
+    from builder.runs.lost import needed, not_in
     from builder.runs.prepare import data_of
+    from builder.source.snapshot import taken_on
 
     data = data_of(maker.settings)
     lost = lost_of(maker.git, commit, data)
+    if head := taken_on(commit):
+        lost = not_in(lost_of(maker.git, maker.git.commit(head), data), commit, maker.git)
     if lost.files:
         lost = needed(lost, maker.settings_at(commit).image, data.restore_paths)
     if lost.files:

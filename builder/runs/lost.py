@@ -54,6 +54,13 @@ def needed(found: Lost, image: ImageSettings, patterns: Sequence[str]) -> Lost:
     return replace(found, files=tuple(file for file in files if not left_out.file(_bytes(file))))
 
 
+def not_in(found: Lost, commit: Commit, git: Git) -> Lost:
+    """What of it a commit that came of this one does not have by itself. What stands for a lost file there stays as it was."""
+    before = {entry.path: entry.oid for entry in git.entries(git.commit(found.commit))}
+    after = {entry.path: entry.oid for entry in git.entries(commit)}
+    return replace(found, files=tuple(file for file in found.files if after.get(_bytes(file)) == before.get(_bytes(file))))
+
+
 def bring_content(found: Lost, git: Git, archive: Objects) -> int:
     """Puts what the commit's pointers name into this clone's LFS store, where no server has it any more; how many these were."""
     wanted = [file for file in found.files if file.lfs and not file.pointer and not lfs.content_path(git, file.sha256).exists()]

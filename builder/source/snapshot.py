@@ -152,9 +152,19 @@ def _commit_tree(git: Git, tree: str, head: Commit) -> str:
         "-p",
         head.sha,
         "-m",
-        f"Working tree on {head.sha[:12]}",
+        _subject(head.sha),
     ]
     return _git(git, argv, {**_IDENTITY, **dates})
+
+
+def _subject(head: str) -> str:
+    return f"Working tree on {head[:12]}"
+
+
+def taken_on(commit: Commit) -> str:
+    """The sha of the commit that a snapshot was taken on; empty for a commit that is no snapshot."""
+    (head, *more) = commit.parents or ("",)
+    return head if head and not more and commit.subject == _subject(head) else ""
 
 
 def _index_path(git: Git) -> Path:

@@ -185,3 +185,17 @@ def test_a_run_from_before_goes_on(slim: Slimmed, capsys: pytest.CaptureFixture[
     later, _ = ran(capsys, f"finetune@{slim.now}", "lr=0.2")
     compared = json.loads(said(capsys, "compare", result["run"], later["run"], "-o", "json")[0])
     assert compared["sides"][1]["missing"] == [] and compared["sides"][1]["changes"]["ahead"] == 0
+
+
+def test_a_changed_tree_of_a_commit_that_lost_something(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the tree has by itself is its own."""
+    slim.clone.git("-c", "filter.lfs.smudge=", "-c", "filter.lfs.required=false", "checkout", "--quiet", slim.now)
+    (slim.clone.directory / "config.yaml").write_text("lr: 0.3\n")
+    (slim.clone.directory / "bin").mkdir()
+    (slim.clone.directory / "bin/tool").write_bytes(b"mine")
+    result, err = ran(capsys, "finetune")
+    assert f"3 files, 6.0 kB, that slim-repo took out of {slim.now[:7]}" in err
+    assert (result["restored"]["files"], result["restored"]["was"]) == (3, slim.was)
+    seen = seen_by(result)
+    assert seen[b"bin/tool"] == hashlib.sha256(b"mine").hexdigest()
+    assert seen[b"data/weights.bin"] == hashlib.sha256(WEIGHTS).hexdigest()
