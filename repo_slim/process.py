@@ -18,7 +18,7 @@ _SETTINGS = {
     "core.packedGitLimit": "256m",
     "core.deltaBaseCacheLimit": "64m",
     "pack.windowMemory": "64m",
-    "pack.threads": "2",
+    "pack.threads": "4",  # each has a window of its own
     "core.bigFileThreshold": "1m",  # larger ones are streamed, not loaded, and nobody looks for deltas between them; those there are stay
     "clone.defaultRemoteName": "origin",
     "tag.gpgSign": "false",

@@ -75,6 +75,7 @@ def _text(stages: list[dict[str, float]], longest: Mapping[str, float]) -> str:
         "The others get a fresh clone (not counted), and what their documentation says to run after them. A tree is wrong when it is "
         "lost, lacks a file that is not large, or has at a path what another commit had there; placeholders, pointers and "
         "`.gitattributes` are no error. "
+        "What tips contain stays with us alone, 160 MB of it, which the rewrite copies into its pack. "
         f"Ours, stage by stage: {said}. With {longest['commits']:.0f} commits: rewritten {longest['rewritten']:.1f} s, "
         f"verified {longest['verified']:.1f} s."
     )
@@ -86,9 +87,10 @@ def _goals(
     ours = sum(_median(stages, name) for name in _STAGES)
     walls = {name: measure.median(found, lambda cost: cost.seconds) for name, found in costs.items()}
     yield Goal("analyse + archive + rewrite + verify, by a clone and hashing every byte", ours / walls[_BASE], 1.5, "{:.2f} x")
+    yield Goal("the same, by a clone of the local disk and hashing every byte", ours / walls[_LOCAL], 1.5, "{:.2f} x")
     yield Goal("rewrite, by git filter-repo's", _median(stages, "rewritten") / walls[_FILTER], 1.0, "{:.2f} x")
     if _LFS in walls:
-        yield Goal("git lfs migrate, by ours from analyse to verify", walls[_LFS] / ours, 5, "{:.1f} x", at_least=True)
+        yield Goal("git lfs migrate, by our rewrite", walls[_LFS] / _median(stages, "rewritten"), 5, "{:.1f} x", at_least=True)
     yield Goal("verification of a long history, by its rewrite", longest["verified"] / longest["rewritten"], 2, "{:.2f} x")
     rss = max(longest["rss"], *(cost.rss for cost in costs[_OURS]))
     yield Goal("peak RSS", rss / 1e6, _RSS, "{:.0f} MB")
