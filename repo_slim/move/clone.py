@@ -11,6 +11,7 @@ from repo_slim import process
 from repo_slim.commit_map import common
 from repo_slim.errors import AskedError
 from repo_slim.git import Git
+from repo_slim.sizes import partial
 
 BEFORE, AFTER = "refs/builder/before-slim/", "refs/builder/after-slim/"
 """Where every ref of before is kept, and where the new remote's refs are while the clone is moved."""
@@ -74,7 +75,7 @@ def find(directory: Path) -> Clone:
         raise AskedError(f"{directory} is no git repository", "name a clone of the repository of before")
     git = Git(directory)
     remote = _remote(git)
-    lacks = git.ask("rev-parse", "--is-shallow-repository") == "true" or bool(git.ask("config", "extensions.partialClone"))
+    lacks = git.ask("rev-parse", "--is-shallow-repository") == "true" or bool(partial(git))
     shared = common(git)
     url = git.ask("config", "--get-all", f"remote.{remote}.url").partition("\n")[0]  # it is the first that git fetches from
     return Clone(git, shared, remote, url, tuple(_places(git, shared)), lacks)

@@ -138,7 +138,7 @@ class Planner:
         """Notes on what has another name now are copied there; the old ones stay where they are."""
         for name in self._named("refs/notes/"):
             there = dict(line.split(" ")[::-1] for line in self._git.ask("notes", f"--ref={name}", "list").splitlines())
-            pairs = [(oid, self._map.names.get(oid) or self._replay.replayed.get(oid, oid)) for oid in there]
+            pairs = [(oid, self._replay.replayed.get(oid) or self._map.names.get(oid, oid)) for oid in there]
             wanted = tuple(sorted((old, new) for old, new in pairs if new != old and new not in there))
             if wanted:
                 yield name, wanted

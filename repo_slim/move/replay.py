@@ -68,16 +68,12 @@ class Replay:
                     self._done[commit] = self._step(commit, objects.read(commit)[1])
 
     def is_local(self, commit: str) -> bool:
-        """Neither the history of before nor that of now has it."""
-        return commit not in self._map.names and commit not in self._now
+        """Nothing in the new repository stands for it. Of requests (refs/pull) the map has names, but nobody can fetch them."""
+        new = self._map.names.get(commit)
+        return commit not in self._now and (new is None or (new != commit and new not in self._now))
 
     def new(self, commit: str) -> str | Conflict:
-        if self.is_local(commit):
-            return self._done[commit]
-        name = self._map.names.get(commit, commit)
-        if name not in self._now and name != commit:
-            return Conflict(commit, f"its new name {name} is not in the new repository")
-        return name
+        return self._done[commit] if self.is_local(commit) else self._map.names.get(commit, commit)
 
     def removed(self, commit: str) -> Removed:
         """Of the tree of a commit: what its new one does not have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from repo_slim.move.move_clone import Asked, move
-from tests.fixtures.moving import BEFORE, branch, commit, oid, refs, run, shown
+from tests.fixtures.moving import BEFORE, branch, commit, oid, refs, run, shown, where
 from tests.fixtures.repositories import Repository, at_nobodys_home  # noqa: F401
 from tests.fixtures.slimmed import LIMIT, Team, a_slimmed_repository, a_team, big  # noqa: F401
 
@@ -110,3 +110,15 @@ def test_branches_and_tags_that_came_after_the_slimming_are_in_the_way_of_nothin
     assert oid(clone, "origin/main") == newer
     clone.git("merge", "--quiet", "--ff-only")
     assert oid(clone, "main") == newer
+
+
+def test_a_branch_upon_a_request_that_was_never_published(team: Team) -> None:
+    """The commit made again is the very one that the map names."""
+    clone = team.clone()
+    clone.git("fetch", "--quiet", "origin", "refs/pull/7/head:refs/heads/request")
+    clone.git("checkout", "--quiet", "request")
+    old = commit(clone, "src/c.py", b"c\n")
+    told = run(team, clone)
+    assert where(told)["request"]["replayed"] == 2
+    assert oid(clone, "request~1") == team.new("pull")
+    assert shown(clone, "request") == shown(clone, old)
