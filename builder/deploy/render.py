@@ -110,10 +110,18 @@ def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     rule = rule_for(release.request.settings, step)
     goes_on = step == _MAY_GO_ON and (rule.otherwise == "continue" or rule.fallback is not None)
     asked = pods.with_pod(isolated(template, release.around), release.request.launching(step).pod)
-    waits = step == _MAY_GO_ON and any(isinstance(found, ExternalSettings) for found in release.request.settings.evals.values())
-    retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on, at_least=RETRIES if waits else 0)}
+    at_least = RETRIES if _only_waits(release.request, step) else 0
+    retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on, at_least=at_least)}
     limit = pods.start_limit(release.deploy) if step == FIRST_STEP and not release.request.settings.file else {}
     return with_secret({**asked, **retry, **limit}, release.request.notify.secret)
+
+
+def _only_waits(request: Request, step: str) -> bool:
+    """Whether somebody else does the work, or Slurm: another pod goes on waiting. The evaluations share one template."""
+    evals = request.settings.evals
+    names = [f"evaluate-{action}" for action in evals] if step == _MAY_GO_ON else [step]
+    others = step == _MAY_GO_ON and any(isinstance(found, ExternalSettings) for found in evals.values())
+    return others or any(request.launching(name).on == "slurm" for name in names)
 
 
 def with_secret(template: Mapping[str, Any], secret: str) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _path(request: Request) -> dict[str, str | None]:
 def _given(execution: Execution, environ: Mapping[str, str]) -> dict[str, str]:
     request = execution.request
     partners = (found.key_env for found in request.settings.evals.values() if isinstance(found, ExternalSettings))
-    named = {request.notify.webhook_env, request.notify.token_env, *partners, *execution.docker.env}
+    named = {request.notify.webhook_env, request.notify.token_env, *partners, *request.slurm_keys, *execution.docker.env}
     given = {name: value for name, value in environ.items() if name in named or name.startswith("MLFLOW_TRACKING_")}
     return {**given, **s3_environment(environ)} if "://" in request.data.root else given
 

@@ -133,10 +133,9 @@ def _check_slurm(where: str, slurm: SlurmSettings, on: str) -> None:
         raise SettingsError(
             f"[{where}] on = 'slurm' needs [{where}.slurm] bastion and root", "the host that has sbatch, and a directory there"
         )
-    if on != "local":
-        raise SettingsError(
-            f"[{where}] on = 'slurm' is not possible in a run on {on} yet", "--on local: its steps submit from this machine"
-        )
+    if on != "local" and not (slurm.identity_env and slurm.host_key and slurm.user):
+        hint = "a pod or container has neither your ssh config nor your agent"
+        raise SettingsError(f"[{where}.slurm] needs user, identity_env and host_key in a run on {on}", hint)
 
 
 def words_for(flow: FlowSettings, overrides: Overrides) -> tuple[str, ...]:

@@ -95,8 +95,8 @@ class Stopper:
 
 
 def _cancel_jobs(objects: Objects, run: str) -> str:
-    from builder.runs.slurm_jobs import cancel_jobs
     from builder.steps.request_file import kept_request
+    from builder.steps.slurm_jobs import cancel_jobs
 
     try:
         return cancel_jobs(kept_request(objects, run))

@@ -17,13 +17,13 @@ from builder.data.ledger import RUN, Ledger, now
 from builder.errors import LaunchError
 from builder.model.run import RunResult
 from builder.runs.alive import mark
-from builder.runs.slurm_jobs import cancel_jobs
 from builder.steps import notices
 from builder.steps.config import about
 from builder.steps.outcome import result_of, why
 from builder.steps.request import Request
 from builder.steps.request_file import keep_request
 from builder.steps.root import ledger_of, objects_of
+from builder.steps.slurm_jobs import cancel_jobs
 from builder.steps.stopping import stopped_by
 
 _LOOK_EVERY = 0.1  # seconds

@@ -80,7 +80,9 @@ class SlurmSettings:
     bastion: str = key("", "the host with `sbatch`: as your ssh config knows it, or `host:port`")
     user: str = key("", "the user there; what ssh says when empty")
     identity_file: str = key("", "the private key's file; those of the agent and of ~/.ssh when empty")
+    identity_env: str = key("", "instead, for pods: the environment variable with the private key, from a secret of [deploy] secrets")
     known_hosts: str = key("~/.ssh/known_hosts", "the file with the host's key: no other is accepted")
+    host_key: str = key("", "instead, for pods: the host's public key itself, `ssh-ed25519 AAAA...`")
     root: str = key("", "an absolute directory on the cluster, seen by all nodes, for code and files of jobs", checks.workdir)
     partition: str = key("", "the partition; the cluster's default when empty")
     account: str = key("", "the account to charge")
@@ -99,9 +101,7 @@ class SlurmSettings:
 class LaunchSettings:
     """Where a step's command runs. The table `[launch.default]` holds for steps that have none."""
 
-    on: Literal["here", "slurm", "jobset"] = key(
-        "here", "`here`: in the step's pod, or on this machine; `slurm`: a job, of runs on this machine"
-    )
+    on: Literal["here", "slurm", "jobset"] = key("here", "`here`: in the step's pod, or on this machine; `slurm`: as a job")
     timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_time_limit)
     pod: PodSettings = field(default_factory=PodSettings)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)

@@ -76,8 +76,13 @@ def launcher_for(request: Request, step: str) -> Launcher:
         from builder.launch.slurm.launcher import Slurm
 
         digests = (request.reference.rpartition(":")[2], request.restore.rpartition(":")[2])  # restored files are in the tree by now
-        return Slurm(launch.slurm, request.run, "-".join(filter(None, digests)))
+        return Slurm(launch.slurm, request.run, "-".join(filter(None, digests)), echo=request.place.echo)
     return Here(os.environ, echo=request.place.echo)
+
+
+def attaches(request: Request, step: str) -> bool:
+    """Whether the step's command goes on without its pod, so that another pod goes on waiting for it."""
+    return request.launching(step).on == "slurm"
 
 
 def outbox_path(request: Request, step: str) -> Path:
@@ -100,7 +105,7 @@ def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[
         python=request.place.python,
         env=request.place.env,
         variables={**_variables(request, values), **files},
-        hidden=(request.notify.webhook_env, request.notify.token_env, *_partners_keys(request)),
+        hidden=(request.notify.webhook_env, request.notify.token_env, *_keys(request)),
         base=Path(request.place.output),
         inputs=tuple(Path(values[key]) for key in ("config", "checkpoint") if key in values),
         outputs=(metrics_path(request, step), outbox_path(request, step), output, *_written(values)),
@@ -112,9 +117,10 @@ def _written(values: Mapping[str, str]) -> list[Path]:
     return [Path(values["checkpoint"])] if "checkpoint" in values and "action" not in values else []
 
 
-def _partners_keys(request: Request) -> list[str]:
-    """Whoever has one can sign results."""
-    return [found.key_env for found in request.settings.evals.values() if isinstance(found, ExternalSettings)]
+def _keys(request: Request) -> list[str]:
+    """Whoever has a partner's can sign results, and whoever has the bastion's can log in."""
+    partners = [found.key_env for found in request.settings.evals.values() if isinstance(found, ExternalSettings)]
+    return [*partners, *request.slurm_keys]
 
 
 def _key(request: Request, values: Mapping[str, str]) -> str:

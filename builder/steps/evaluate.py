@@ -10,7 +10,7 @@ from builder.errors import LaunchError
 from builder.model.run import Evaluation
 from builder.settings import ExternalSettings
 from builder.steps import external
-from builder.steps.command import directory, log_path, run_command
+from builder.steps.command import attaches, directory, log_path, run_command
 from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, Failure, perform, rule_for
@@ -34,7 +34,7 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
     def instead(failure: Failure) -> Evaluation:
         return Evaluation(action, fallback, 0.0, failure.error.partition("; its last lines:")[0])
 
-    waits = isinstance(command, ExternalSettings)
+    waits = isinstance(command, ExternalSettings) or attaches(request, step)
     return perform(task, step, Evaluation, work, instead, log=log_path(request, step), waits=waits)
 
 

@@ -17,6 +17,7 @@ from builder.steps.outcome import failed_step, result_of
 from builder.steps.perform import Failure
 from builder.steps.request import Request, task_of
 from builder.steps.root import ledger_of, objects_of
+from builder.steps.slurm_jobs import cancel_jobs
 from builder.steps.stopping import stopped_by
 
 _STATES = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed"}
@@ -35,6 +36,8 @@ def main(environ: Mapping[str, str], reason: Reason = lambda _: "") -> None:
         record |= _why(request, state, status, said, reason)
     if state == "stopped":
         record |= stopped_by(objects_of(request), request.run)
+    if left := cancel_jobs(request):
+        record["hint"] = left
     ledger_of(request).write(request.run, EXIT, record)
     tell(request, record)
 

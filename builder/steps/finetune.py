@@ -8,7 +8,7 @@ from builder.data.checkpoints import freeze
 from builder.errors import LaunchError
 from builder.model.run import Training
 from builder.steps import contract
-from builder.steps.command import log_path, run_command
+from builder.steps.command import attaches, log_path, run_command
 from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, perform
@@ -21,7 +21,9 @@ STEP = "finetune"
 
 def run(task: Task, config: Config) -> Training:
     """The checkpoint is in the data root when it returns. Raises LaunchError when the command fails or leaves no checkpoint."""
-    return perform(task, STEP, Training, lambda facts: _train(task, config, facts), log=log_path(task.request, STEP))
+    request = task.request
+    log, waits = log_path(request, STEP), attaches(request, STEP)
+    return perform(task, STEP, Training, lambda facts: _train(task, config, facts), log=log, waits=waits)
 
 
 def _train(task: Task, config: Config, facts: Facts) -> Training:

@@ -118,6 +118,11 @@ class Request:
         names = (step, step.partition("-")[0], "default")
         return next((self.launch[name] for name in names if name in self.launch), LaunchSettings())
 
+    @property
+    def slurm_keys(self) -> tuple[str, ...]:
+        """Environment variables with private keys for Slurm's bastions."""
+        return tuple({launch.slurm.identity_env for launch in self.launch.values() if launch.slurm.identity_env})
+
 
 def identity(request: Request, config: str) -> str:
     """32 hex digits that are the same for runs which do the same: image, files restored, resolved configuration, commands."""

@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -102,7 +102,7 @@ class Bastion:
         try:
             connection = await self._connected()
             done = await connection.run(command, encoding=None, check=False, **_streams(stdin, stdout))
-        except (asyncssh.Error, OSError) as error:
+        except (asyncssh.Error, asyncssh.KeyImportError, OSError) as error:
             await self._forget()
             raise _translated(error, self.settings) from error
         if done.exit_status is None:  # no error, but the connection is gone
@@ -148,35 +148,45 @@ class DroppedError(LaunchError):
 
 def _how(settings: SlurmSettings) -> dict[str, Any]:
     host, _, port = settings.bastion.partition(":")
-    known = str(Path(settings.known_hosts).expanduser())
-    given: dict[str, Any] = {"host": host, "known_hosts": known, "keepalive_interval": _KEEPALIVE, "keepalive_count_max": _KEEPALIVES}
+    given: dict[str, Any] = {"host": host, "keepalive_interval": _KEEPALIVE, "keepalive_count_max": _KEEPALIVES}
+    given["known_hosts"] = _host_keys(settings)
     if port:
         given["port"] = int(port)
     if settings.user:
         given["username"] = settings.user
-    if settings.identity_file:
-        given |= {"client_keys": [str(Path(settings.identity_file).expanduser())], "agent_path": None}
+    if key := _identity(settings):
+        given |= {"client_keys": [key], "agent_path": None}
     return given
+
+
+def _host_keys(settings: SlurmSettings) -> Any:
+    import asyncssh
+
+    if not settings.host_key:
+        return str(Path(settings.known_hosts).expanduser())
+    return ([asyncssh.import_public_key(settings.host_key)], [], [])
+
+
+def _identity(settings: SlurmSettings) -> Any:
+    """The private key: in a variable where there is one of that name, else in a file; None leaves it to the agent and to ~/.ssh."""
+    import asyncssh
+
+    if settings.identity_env and os.environ.get(settings.identity_env):
+        return asyncssh.import_private_key(os.environ[settings.identity_env])
+    return str(Path(settings.identity_file).expanduser()) if settings.identity_file else None
 
 
 def _translated(error: Exception, settings: SlurmSettings) -> LaunchError | AuthError:
     import asyncssh
 
     where = f"ssh to {settings.bastion}"
-    rules: tuple[tuple[type[Exception], Callable[[], LaunchError | AuthError]], ...] = (
-        (
-            asyncssh.HostKeyNotVerifiable,
-            lambda: LaunchError(f"{where}: its host key is not in {settings.known_hosts}", _host_key_hint(settings)),
-        ),
-        (
-            asyncssh.PermissionDenied,
-            lambda: AuthError(f"{where}: permission denied", "look at user and identity_file, and at the agent"),
-        ),
-        (FileNotFoundError, lambda: LaunchError(f"{where}: {error}", "look at identity_file and known_hosts")),
-    )
-    for kind, made in rules:
-        if isinstance(error, kind):
-            return made()
+    if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        known = "[launch.STEP.slurm] host_key" if settings.host_key else f"in {settings.known_hosts}"
+        return LaunchError(f"{where}: its host key is not {known}", _host_key_hint(settings))
+    if isinstance(error, asyncssh.PermissionDenied):
+        return AuthError(f"{where}: permission denied", "look at [launch.STEP.slurm] user and identity_file, and at the agent")
+    if isinstance(error, (FileNotFoundError, asyncssh.KeyImportError)):
+        return LaunchError(f"{where}: {error}", "look at [launch.STEP.slurm] identity_file, identity_env, known_hosts and host_key")
     return DroppedError(f"{where}: {error or type(error).__name__}", "is the host up, and reachable from here?")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,13 +30,17 @@ Say = Callable[[str], None]
 
 @dataclass
 class Slurm:
-    """Jobs of one run. `code` names the commit's files on the cluster, by the image's digest; `say` is told what one waits for."""
+    """Jobs of one run. `code` names the commit's files on the cluster, by the image's digest; `say` is told what one waits for.
+
+    `echo`: what jobs write goes to this process's stdout, too.
+    """
 
     settings: SlurmSettings
     run: str
     code: str
     say: Say = lambda _: None
     bastion: Bastion = None  # type: ignore[assignment]
+    echo: bool = False
     outlives = True
     _jobs: dict[str, Job] = field(default_factory=dict)
     _read: dict[str, int] = field(default_factory=dict)
@@ -171,6 +177,9 @@ class Slurm:
         self._read[name] += len(log)
         with self._jobs[name].log.open("ab") as file:
             file.write(log)
+        if self.echo and log:
+            sys.stdout.buffer.write(log)
+            sys.stdout.flush()
 
     def _collect(self, name: str) -> None:
         job, directory = self._jobs[name], self._directory(name)
@@ -201,16 +210,17 @@ def cancel_all(bastion: Bastion, run: str) -> None:
 def _environment(job: Job, there: Mapping[str, str]) -> dict[str, str]:
     """What the image sets, less its PATH, which is of no use outside of it; then the contract's variables."""
     kept = {name: value for name, value in job.env.items() if name not in ("PATH", "PYTHONPATH")}
-    path = ":".join(_moved(str(job.workdir / entry), there) for entry in job.pythonpath)
+    entries = [*(str(job.workdir / entry) for entry in job.pythonpath), *filter(None, [job.env.get("PYTHONPATH", "")])]
+    path = _moved(":".join(entries), there)
     told = {name: _moved(value, there) for name, value in job.variables.items()}
     return {**kept, "PYTHONUNBUFFERED": "1", **({"PYTHONPATH": path} if path else {}), **told}
 
 
 def _moved(word: str, there: Mapping[str, str]) -> str:
-    """A word with the directories of this machine as they are called on the cluster; the longer one first, as one may hold the other."""
-    for here, on_cluster in sorted(there.items(), key=lambda item: -len(item[0])):
-        word = word.replace(here, on_cluster)
-    return word
+    """A word with the directories of this machine as they are called on the cluster. `/code` is none in `/codex`, or in `host/code`."""
+    longest_first = sorted(there, key=len, reverse=True)
+    names = "|".join(map(re.escape, longest_first))
+    return re.sub(rf"(?<![\w./@-])({names})(?![\w.-])", lambda match: there[match[1]], word)
 
 
 def _escaped(text: str) -> str:

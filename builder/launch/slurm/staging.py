@@ -43,7 +43,18 @@ def fetch(bastion: Bastion, directory: str, names: Sequence[str], into: Path) ->
         _checked(bastion, bastion.ask(f"{found} | tar -c --null -T - -f -", stdout=packed), directory)
         packed.seek(0)
         with tarfile.open(fileobj=packed) as archive:
-            archive.extractall(into, filter="data")
+            _extract(archive, into)
+
+
+def _extract(archive: tarfile.TarFile, into: Path) -> None:
+    """Nothing that leads out of the directory. Pythons before 3.10.12 and 3.11.4 lack the filter (PEP 706): there links are left out."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(into, filter="data")
+        return
+    for member in archive:
+        if (member.isfile() or member.isdir()) and ".." not in member.name.split("/"):
+            member.name = member.name.lstrip("/")
+            archive.extract(member, into)
 
 
 def _tar(files: Mapping[str, Path | bytes]) -> BinaryIO:

@@ -8,6 +8,7 @@ SLURM_DIR=$RUN/slurm
 
 up_slurm() {
     need_root slurm
+    bring bridge # pods reach the bastion there
     need_short_path
     need_program slurmctld slurm-wlm
     need_program munged munge
@@ -138,6 +139,7 @@ slurm_bastion() {
     cat >"$ssh/config" <<EOF
 Port $((SLURM_PORTS + 22))
 ListenAddress 127.0.0.1
+ListenAddress $BRIDGE_IP
 HostKey $ssh/host
 PidFile none
 AuthorizedKeysFile $ssh/authorized_keys
