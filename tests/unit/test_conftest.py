@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,9 @@ def test_a_cluster_is_there_when_its_api_server_listens(suite: Path) -> None:
         assert last_line(suite, "-k", "cluster", BUILDER_TEST_CLUSTER=str(config))[1] == "passed 1"
     for gone in (config, suite / "none.yaml"):
         assert last_line(suite, "-k", "cluster", BUILDER_TEST_CLUSTER=str(gone))[1] == "passed 0; needs cluster 1: make test-all"
+
+
+def test_no_two_modules_of_tests_have_one_name() -> None:
+    """pytest could not collect them together."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
