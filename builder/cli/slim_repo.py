@@ -141,13 +141,19 @@ def _rules(drop_over: str | None, drop: tuple[str, ...], keep: tuple[str, ...], 
 
 
 def _next(told: Mapping[str, Any]) -> str:
-    """The command that goes on from here; empty when there is no more to do."""
+    """The command that goes on from here; empty when there is no more to do, or nothing to gain."""
     words = list(_typed())
+    if told["stage"] == "planned" and _takes_nothing(told):
+        return ""
     if told["stage"] == "new":
         return _line(words)
     if told["stage"] in ("verified", "bundled", "recorded"):
         return _line([*words, "--approve", told["approve"], "--publish-to", "URL"])
     return "" if told["stage"] == "published" else _line([*words, "--approve", told["approve"]])
+
+
+def _takes_nothing(told: Mapping[str, Any]) -> bool:
+    return "removed" in told and told["removed"]["file_versions"] == 0
 
 
 def _typed() -> list[str]:
@@ -191,6 +197,10 @@ def _show_plan(told: Mapping[str, Any]) -> None:
     output.result(
         f"goes         {output.plural(removed['file_versions'], 'file version')}, {size(removed['size'])}, into {told['archive']}"
     )
+    if _takes_nothing(told):
+        output.note(
+            "this plan takes nothing out: a rewrite would change names alone. A lower --drop-over takes more out"
+        )
     if removed["spared_by_tips"]["file_versions"]:
         spared = removed["spared_by_tips"]
         output.result(

@@ -59,6 +59,13 @@ def test_from_a_large_repository_to_a_published_small_one(source: Path, capsys: 
     assert len(commit_map(source.parent / "new.git")) > 60
 
 
+def test_a_plan_that_takes_nothing_out_asks_for_no_approval(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = printed(capsys, source, "--drop-over", "1GB")
+    assert "next" not in out
+    assert "this plan takes nothing out" in err
+    assert document(capsys, source)["next"] == ""
+
+
 def test_a_report_that_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The numbers of the page, of the JSON beside it and of what is printed are the same; what looks dead is in no plan."""
     monkeypatch.chdir(tmp_path)
