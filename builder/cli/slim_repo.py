@@ -198,9 +198,7 @@ def _show_plan(told: Mapping[str, Any]) -> None:
         f"goes         {output.plural(removed['file_versions'], 'file version')}, {size(removed['size'])}, into {told['archive']}"
     )
     if _takes_nothing(told):
-        output.note(
-            "this plan takes nothing out: a rewrite would change names alone. A lower --drop-over takes more out"
-        )
+        output.note("this plan takes nothing out: a rewrite would change names alone. A lower --drop-over takes more out")
     if removed["spared_by_tips"]["file_versions"]:
         spared = removed["spared_by_tips"]
         output.result(
@@ -226,13 +224,13 @@ def _show_end(told: Mapping[str, Any]) -> None:
     output.result(f"repository   {told['repository']}")
     output.result(f"archive      {told['manifest']}")
     output.result(f"undo         git clone --mirror {shlex.quote(told['bundle']['path'])} DIR")
-    for count, what in (
-        (len(checked["unsigned"]), "commits lose their signature"),
-        (len(told["unsigned_tags"]), "tags lose their signature"),
-        (len(checked["left"]), "messages still name an old commit"),
+    for count, thing, what in (
+        (len(checked["unsigned"]), "signature", "of commits had to go"),
+        (len(told["unsigned_tags"]), "signature", "of tags had to go"),
+        (len(checked["left"]), "message", "with names of old commits left"),
     ):
         if count:
-            output.warn(f"{count} {what}: -o json lists them")
+            output.warn(f"{output.plural(count, thing)} {what}: -o json lists them")
     if told["published"]:
         _show_published(told["published"])
 

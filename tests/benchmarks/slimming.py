@@ -65,20 +65,27 @@ def section(plan: Plan, folder: Path, env: Mapping[str, str], *, quick: bool = F
     goals = list(_goals(costs, stages, wrong, longest))
     commits = len(_git(source, "rev-list", "--all").split())
     named = {name + (f" ({wrong[name]} of {commits} trees wrong)" if name in wrong else ""): found for name, found in costs.items()}
-    return Section("Slimming 1 GB", _text(stages, longest), named, goals)
+    return Section("Slimming", _text(source, stages, longest), named, goals)
 
 
-def _text(stages: list[dict[str, float]], longest: Mapping[str, float]) -> str:
+def _text(source: Path, stages: list[dict[str, float]], longest: Mapping[str, float]) -> str:
+    commits = len(_git(source, "rev-list", "--all").split())
+    objects, large = (_size(source / name) for name in ("objects", "lfs"))
     said = ", ".join(f"{name} {_median(stages, name):.1f} s" for name in ("mirrored", *_STAGES, "recorded", "bundled"))
     return (
-        "A bare repository of 1,500 hard commits, half a gigabyte packed and half a gigabyte of LFS objects; files above 1 MiB go. "
+        f"A bare repository of {commits:,} hard commits, {objects / 1e6:.0f} MB packed and {large / 1e6:.0f} MB of LFS "
+        "objects; files above 1 MiB go. "
         "The others get a fresh clone (not counted), and what their documentation says to run after them. A tree is wrong when it is "
         "lost, lacks a file that is not large, or has at a path what another commit had there; placeholders, pointers and "
         "`.gitattributes` are no error. "
-        "What tips contain stays with us alone, 160 MB of it, which the rewrite copies into its pack. "
+        "What tips contain stays with us alone, and the rewrite copies it into its pack. "
         f"Ours, stage by stage: {said}. With {longest['commits']:.0f} commits: rewritten {longest['rewritten']:.1f} s, "
         f"verified {longest['verified']:.1f} s."
     )
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def _goals(
