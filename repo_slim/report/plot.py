@@ -11,7 +11,7 @@ from repo_slim.text import bytes_text, day
 
 _WIDTH, _HEIGHT = 900, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 12, 12, 26
-_LABELS = 8
+_LABELS, _HALF_A_DATE = 8, 30
 
 
 def plot(points: Sequence[Point]) -> Markup:
@@ -64,9 +64,10 @@ def _level(value: int, top: int) -> Markup:
 
 
 def _mark(points: Sequence[Point], time: int, label: str) -> Markup:
-    x = f"{_x(points, time):.1f}"
+    at = _x(points, time)
+    x, kind = f"{at:.1f}", "date last" if at > _WIDTH - _RIGHT - _HALF_A_DATE else "date"  # which would be cut at the edge
     line = tag("line", x1=x, x2=x, y1=str(_HEIGHT - _BOTTOM), y2=str(_HEIGHT - _BOTTOM + 4))
-    return tag("g", line, tag("text", label, x=x, y=str(_HEIGHT - 8), class_="date"))
+    return tag("g", line, tag("text", label, x=x, y=str(_HEIGHT - 8), class_=kind))
 
 
 def _dates(points: Sequence[Point]) -> list[tuple[int, str]]:
