@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.patience import stride
 from tests.fixtures.repositories import Repository, at_nobodys_home  # noqa: F401
 from tests.fixtures.slimmed import Team, a_slimmed_repository, a_team  # noqa: F401
 
@@ -120,7 +121,7 @@ def test_killed_at_some_of_its_steps(team: Team, prepared: Repository, tmp_path:
 
 @pytest.mark.minutes
 def test_killed_at_each_of_its_steps(team: Team, prepared: Repository, tmp_path: Path) -> None:
-    killed_everywhere(team, prepared, tmp_path, every=1)
+    killed_everywhere(team, prepared, tmp_path, every=stride(4))
 
 
 def test_killed_again_and_again(team: Team, prepared: Repository, tmp_path: Path) -> None:
