@@ -25,6 +25,7 @@ from repo_slim.rules import Rules
 from repo_slim.selection import select
 from repo_slim.stores import Directory
 from repo_slim.verify import verify
+from tests.fixtures.patience import stride
 from tests.fixtures.repositories import CLEAN
 from tests.fixtures.slim_history import Change, Writer, git, make, pointer
 from tests.fixtures.slimming import Plain
@@ -137,7 +138,7 @@ def test_any_history_and_any_plan(history: list[tuple[list[Change], list[int], s
 
 
 @pytest.mark.minutes
-@hypothesis_settings(400)
+@hypothesis_settings(400 // stride(4))
 @given(history=commits, rules=plans)
 def test_hundreds_of_histories_and_plans(history: list[tuple[list[Change], list[int], str]], rules: Rules) -> None:
     check(history, rules)
