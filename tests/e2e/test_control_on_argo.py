@@ -42,7 +42,7 @@ def steered(team: Team) -> Team:
     return team
 
 
-def until(true: Callable[[], object], seconds: float = 180) -> None:
+def until(true: Callable[[], object], seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it does not become true"

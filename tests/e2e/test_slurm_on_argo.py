@@ -44,7 +44,7 @@ def hybrid(team: Team, slurm: SlurmServer, bridge_address: str, tmp_path: Path) 
     return team
 
 
-def until(true: Callable[[], object], seconds: float = 180) -> None:
+def until(true: Callable[[], object], seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it does not become true"
