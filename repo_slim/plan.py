@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,11 @@ def _text(value: str) -> str:
     except UnicodeEncodeError as error:
         raise AskedError(f"{value!r} is no UTF-8", "write a ? for every such byte") from error
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def with_flags(rules: Rules, said: Mapping[str, Any]) -> Rules:
+    """The rules with what the command line says. Globs alone mean just these: the size that is the default goes."""
+    if "drop" in said and "drop_over" not in said and rules == DEFAULT:
+        rules = replace(rules, drop_over=None)
+    known = {field.name for field in fields(Rules) if field.init}
+    return replace(rules, **{key: value for key, value in said.items() if key in known}, _memo={})

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -21,7 +21,7 @@ from repo_slim.files import canonical, digest, remove, write_whole
 from repo_slim.git import Git
 from repo_slim.mirror import Listing, full_url, list_remote, mirror
 from repo_slim.progress import SILENT, Progress
-from repo_slim.report import HTML, JSON, make_report, portable, write_report
+from repo_slim.report import HTML, JSON, make_report, portable, summary, write_report
 from repo_slim.rewrite import MAP_REF, bring_lfs, rewrite
 from repo_slim.rules import Rules
 from repo_slim.selection import Selection, Tips, select
@@ -136,11 +136,11 @@ class _Run:
         ours = (self._state.last("planned") or {}).get("written") == digest(there)
         said = {key: value for key, value in (self._asked.rules or {}).items() if value is not None}
         if there and (self._asked.approve or not ours):
-            if said and _with(plan.parse(there, str(path)), said) != plan.parse(there, str(path)):
+            if said and plan.with_flags(plan.parse(there, str(path)), said) != plan.parse(there, str(path)):
                 text = f"{path} says something else than the command line"
                 raise AskedError(text, "change the plan itself, or take it away and run it without --approve")
             return there
-        rules = _with(plan.parse(there, str(path)) if there else plan.DEFAULT, said)
+        rules = plan.with_flags(plan.parse(there, str(path)) if there else plan.DEFAULT, said)
         selection = select(self._analysis, rules, self._tips_of(rules))
         data = plan.render(rules, self._analysis, selection, _name(self._source))
         if data != there:
@@ -159,7 +159,7 @@ class _Run:
                 report = make_report(self._git, self._analysis, self._selection, _name(self._source), missing)
                 write_report(report, self._work)
             written = getattr(self, "_written", (self._state.last("planned") or {}).get("written", ""))
-            return {"written": written, "approve": approve, "summary": _summary(report.document())}
+            return {"written": written, "approve": approve, "summary": summary(report.document())}
 
         known = self._state.done("planned", approve, make, lambda _: page.exists() and numbers.exists())
         files = {"plan": str(self._work / plan.NAME), "report": str(page), "numbers": str(numbers)}
@@ -291,14 +291,6 @@ def clone_size(git: Git) -> int:
     return int(git.text("rev-list", "--objects", "--all", "--disk-usage"))
 
 
-def _with(rules: Rules, said: Mapping[str, Any]) -> Rules:
-    """The rules with what the command line says. Globs alone mean just these: the size that is the default goes."""
-    if "drop" in said and "drop_over" not in said and rules == plan.DEFAULT:
-        rules = replace(rules, drop_over=None)
-    known = {field.name for field in fields(Rules) if field.init}
-    return replace(rules, **{key: value for key, value in said.items() if key in known}, _memo={})
-
-
 def _name(source: str) -> str:
     return source.rstrip("/").rpartition("/")[2].removesuffix(".git") or "the repository"
 
@@ -309,11 +301,3 @@ def _is(path: Path, known: str) -> bool:
 
 def _refs_hash(refs: Mapping[str, str]) -> str:
     return digest(*(f"{oid} {name}" for name, oid in sorted(refs.items()) if name != MAP_REF))
-
-
-def _summary(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What is printed, too. File by file it is in the report alone."""
-    lfs = {key: told["lfs"][key] for key in ("objects", "size", "at_tips", "archived")}
-    advice = told["advice"] or {"dead": (), "scripts": ()}
-    dead = {"modules": len(advice["dead"]), "scripts": len(advice["scripts"])}
-    return {**{key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}, "lfs": lfs, "dead_code": dead}

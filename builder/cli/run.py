@@ -21,10 +21,10 @@ from builder.cli.starting import (
     Target,
     make_ready,
     prepare,
-    resolve_config,
     same_run,
     told_in_ledger,
 )
+from builder.cli.wanted import resolve_config
 from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:

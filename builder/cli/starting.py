@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
+from builder.cli.wanted import check_externals, resolve_config, source_of
 from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from builder.model.tree import Commit
     from builder.runs.interpreter import Interpreter
     from builder.runs.prepare import Overrides, Wanted
-    from builder.settings import FlowSettings, Settings
+    from builder.settings import Settings
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
@@ -93,72 +93,20 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
         target_of(settings)
     flow = choose_flow(target.flow, settings)
     check_flow(target.flow, flow, asked.overrides, asked.config)
-    _check_external(maker.git, commit, flow, asked, None if on == "argo" else os.environ)
     interpreter = _interpreter(maker, flow.python, target.flow) if on == "local" else None
     origin = origin or (asked.child.origin if asked.child else Origin(who=who()))
     origin = replace(origin, main=snapshot is None and on_default_branch(maker.git, commit))
     python = interpreter.path if interpreter else ""
     wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
+    check_externals(maker.git, wanted, None if on == "argo" else os.environ)
     run, label = asked.child.run if asked.child else "", _label(target.flow, commit, snapshot)
     return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, source_of(maker.git, wanted), run)
-
-
-def _check_external(git: Git, commit: Commit, flow: FlowSettings, asked: Asked, environ: Mapping[str, str] | None) -> None:
-    from builder.runs.prepare import check_external, chosen_evals
-    from builder.settings import ExternalSettings
-
-    for action in chosen_evals(asked.target.flow, flow, asked.overrides.evals):
-        external = flow.evals[action]
-        if isinstance(external, ExternalSettings):
-            check_external(f"[flow.{asked.target.flow}.evals.{action}]", external, partial(_has, git, commit), environ)
-
-
-def _has(git: Git, commit: Commit, path: str) -> bool:
-    """Whether the commit has a file or a directory there."""
-    wanted = os.fsencode(path.rstrip("/"))
-    return any(entry.path == wanted or entry.path.startswith(wanted + b"/") for entry in git.entries(commit, submodules=True))
-
-
-def source_of(git: Git, wanted: Wanted) -> Source:
-    """The flow's file, or of a team's own flow what it is compiled with. Nothing is read yet."""
-    from builder.deploy.compile import Source
-    from builder.deploy.own_files import OwnFiles
-    from builder.launch.behind import tool_path
-    from builder.runs.prepare import choose_flow, flow_file
-    from builder.settings import LaunchSettings
-
-    settings = wanted.settings
-    flow, label = choose_flow(wanted.flow, settings), f"[flow.{wanted.flow}]"
-    if not flow.file:
-        return Source(flow_file(wanted.flow, flow), tool_path(), label)
-    pod = settings.launch.get("default", LaunchSettings()).pod
-    return Source(OwnFiles(git, wanted.commit, settings.image, flow.file, pod), tool_path(), f"{label} {flow.file}")
 
 
 def _interpreter(maker: Maker, setting: str, flow: str) -> Interpreter:
     from builder.runs.interpreter import choose_interpreter
 
     return choose_interpreter(setting, flow, maker.settings.root, os.environ)
-
-
-def resolve_config(git: Git, wanted: Wanted) -> Config:
-    from builder.steps.config import load
-
-    flow = wanted.settings.flow[wanted.flow]
-    if flow.file:
-        return _parameters(git, wanted, flow)
-    return load(wanted.config, lambda path: git.read_path(wanted.commit, path), wanted.overrides.config, flow.defaults, flow.schema)
-
-
-def _parameters(git: Git, wanted: Wanted, flow: FlowSettings) -> Config:
-    from builder.runs.flow_file import check_words, read_flow_file
-    from builder.runs.prepare import words_for
-    from builder.steps.own import parameters
-
-    words = words_for(flow, wanted.overrides)
-    found = read_flow_file(flow.file, git.read_path(wanted.commit, flow.file), f"[flow.{wanted.flow}] file")
-    check_words(found, words, wanted.flow)
-    return parameters(words)
 
 
 def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from builder.steps.markers import BEGINS, ENDS
+from builder.steps.markers import BEGINS, ENDS, OURS
 
 Keep = Callable[[bytes], bytes]
 """From a line, with its newline if it has one, to what of it is kept; empty for nothing."""
@@ -13,8 +13,8 @@ Keep = Callable[[bytes], bytes]
 _FIRST = b"Setting up task environment."
 """How Metaflow's log begins in a pod: a log that begins otherwise has lost its beginning, as nodes keep only the last megabytes."""
 
-_MEANWHILE = rb"\[save_logs\] upload_|time=\"[^\"]*\" level=\w+ msg=.* argo=true"
-"""What Metaflow and Argo may say while a command runs, or when it is killed."""
+_MEANWHILE = rb"\[save_logs\] upload_|time=\"[^\"]*\" level=\w+ msg=.* argo=true|" + re.escape(OURS).encode()
+"""What Metaflow, Argo and this tool may say while a command runs, or when it is killed."""
 
 _CHATTER = re.compile(
     rb"(Setting up task environment|Downloading code package\.\.|Code package downloaded|Task (is starting|has started)"

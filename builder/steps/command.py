@@ -73,10 +73,12 @@ def launcher_for(request: Request, step: str) -> Launcher:
     """What executes the step's command, as the settings say."""
     launch = request.launching(step)
     if launch.on == "slurm":
+        from builder.launch.slurm.bastion import Bastion
         from builder.launch.slurm.launcher import Slurm
 
         digests = (request.reference.rpartition(":")[2], request.restore.rpartition(":")[2])  # restored files are in the tree by now
-        return Slurm(launch.slurm, request.run, "-".join(filter(None, digests)), echo=request.place.echo)
+        code = "-".join(filter(None, digests))
+        return Slurm(Bastion(launch.slurm), request.run, code, markers.note, echo=request.place.echo)
     return Here(os.environ, echo=request.place.echo)
 
 

@@ -36,7 +36,7 @@ def main(environ: Mapping[str, str], reason: Reason = lambda _: "") -> None:
         record |= _why(request, state, status, said, reason)
     if state == "stopped":
         record |= stopped_by(objects_of(request), request.run)
-    if left := cancel_jobs(request):
+    if state != "succeeded" and (left := cancel_jobs(request)):
         record["hint"] = left
     ledger_of(request).write(request.run, EXIT, record)
     tell(request, record)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-BEGINS, ENDS = "[builder] the command begins", "[builder] the command has ended"
+OURS = "[builder] "
+BEGINS, ENDS = f"{OURS}the command begins", f"{OURS}the command has ended"
+
+
+def note(text: str) -> None:
+    """What one waits for meanwhile: `builder logs --all` shows it."""
+    say(OURS + text)
 
 
 def say(marker: str) -> None:

@@ -73,7 +73,7 @@ def perform(
     while not failures or _forgiven(rule, failures):
         if failures:
             _wait(record, rule, failures)
-        facts = {"try": len(failures) + 1}
+        facts = {"tries": len(failures) + 1}
         record.write("running", {"tries": len(failures) + 1})
         try:
             result = work(facts)

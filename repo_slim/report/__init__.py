@@ -119,6 +119,14 @@ def _sum(analysis: Analysis, blobs: Iterable[str]) -> Sum:
     return Sum(len(found), sum(analysis.size[blob] for blob in found), sum(analysis.disk[blob] for blob in found))
 
 
+def summary(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is printed, too. File by file it is in the report alone."""
+    lfs = {key: told["lfs"][key] for key in ("objects", "size", "at_tips", "archived")}
+    advice = told["advice"] or {"dead": (), "scripts": ()}
+    dead = {"modules": len(advice["dead"]), "scripts": len(advice["scripts"])}
+    return {**{key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}, "lfs": lfs, "dead_code": dead}
+
+
 def portable(document: Mapping[str, Any]) -> dict[str, Any]:
     """What does not depend on how the mirror happens to be packed: the same for every mirror of the same source."""
     return {key: _unpacked(document[key]) for key in ("schema", "name", "commits", "last", "removed", "largest", "lfs", "lfs_missing")}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.proxy import kubeconfig_through_proxy
 from tests.fixtures.team import SECRET, Team
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -40,13 +39,6 @@ def steered(team: Team) -> Team:
     settings = (team.repository / "builder.toml").read_text()
     team.commit("Be steered", {**STEERED, "builder.toml": settings[: settings.index("[flow.finetune]")] + FLOW})
     return team
-
-
-def until(true: Callable[[], object], seconds: float = 400) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it does not become true"
-        time.sleep(0.5)
 
 
 def broken(team: Team, actions: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 from builder.model.oci import MANIFEST
 from builder.steps.request import Request
 from tests.fixtures.team import SECRET, Team, digest_of
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -44,15 +44,6 @@ def cron_of(team: Team, name: str = "nightly") -> Any:
 
 def started(team: Team, name: str = "nightly") -> str:
     return str(cron_of(team, name)["spec"]["workflowSpec"]["workflowTemplateRef"]["name"])
-
-
-def until(look: Callable[[], Any], seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(1)
-    raise AssertionError(f"{look} saw nothing in {seconds} s")
 
 
 def runs_of(team: Team, name: str) -> list[str]:

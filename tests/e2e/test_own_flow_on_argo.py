@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_deploy import pause, runs_of, until
+from tests.e2e.test_deploy import pause, runs_of
 from tests.fixtures.team import Team, digest_of
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 

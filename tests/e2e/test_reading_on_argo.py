@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -13,6 +10,7 @@ from builder.data.ledger import RUN, now
 from builder.deploy.render import API
 from tests.fixtures.records import facts
 from tests.fixtures.team import Team
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -30,15 +28,6 @@ WAITING = "for the queue of finetune (1 of 1 running)"
 
 def states(team: Team) -> dict[str, tuple[str, str]]:
     return {run["run"]: (run["state"], run["detail"]) for run in team.json("status")}
-
-
-def until(look: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(1)
-    raise AssertionError(f"{look} saw nothing in {seconds} s")
 
 
 def broken(text: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.servers import SlurmServer
 from tests.fixtures.team import SECRET, Team
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(900)]
 
@@ -42,13 +41,6 @@ def hybrid(team: Team, slurm: SlurmServer, bridge_address: str, tmp_path: Path) 
     key = json.dumps({"stringData": {"SLURM_KEY": (slurm.ssh / "user").read_text()}})
     team.cluster.output("--namespace", team.namespace, "patch", "secret", SECRET, "--type=merge", f"--patch={key}")
     return team
-
-
-def until(true: Callable[[], object], seconds: float = 400) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it does not become true"
-        time.sleep(0.5)
 
 
 def jobs_of(slurm: SlurmServer, run: str, *states: str) -> list[str]:
@@ -84,3 +76,12 @@ def test_a_run_that_is_stopped_leaves_no_job(hybrid: Team, slurm: SlurmServer) -
     assert hybrid.wait(run) == "Failed"
     until(lambda: not jobs_of(slurm, run, "RUNNING", "PENDING"), 30)
     assert hybrid.json("show", run)["state"] == "stopped"
+
+
+def test_from_a_container(hybrid: Team, slurm: SlurmServer, docker_host: str) -> None:
+    hybrid.settings('\n[run.docker]\nnetwork = "host"\n')
+    key = (slurm.ssh / "user").read_text()
+    ended = hybrid.json("run", "finetune@HEAD", "--on", "docker", DOCKER_HOST=docker_host, SLURM_KEY=key)
+    assert ended["state"] == "succeeded"
+    assert slurm.say("sacct", "-n", "-P", "-X", "-S", "now-1days", f"--name={ended['run']}.finetune-a1", "-o", "State") == "COMPLETED"
+    assert "line 12" in hybrid.ok("logs", ended["run"], "finetune")

@@ -12,7 +12,8 @@ import pytest
 
 from builder.runs.alive import birth
 from builder.runs.stop import end_process
-from tests.fixtures.steered import Steered, steered, until
+from tests.fixtures.steered import Steered, steered
+from tests.fixtures.waiting import until
 
 TRAINED = "training begins\nand says so on stderr\ntraining ends\n"
 

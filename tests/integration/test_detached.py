@@ -14,7 +14,8 @@ from builder.errors import LaunchError
 from builder.runs.detached import detach
 from builder.runs.execute import Execution
 from tests.fixtures.requests import request_in
-from tests.fixtures.steered import Steered, steered, until
+from tests.fixtures.steered import Steered, steered
+from tests.fixtures.waiting import until
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from builder.cli.starting import Asked, Target, make_ready, prepare
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger, Records
 from builder.runs.prepare import Overrides
+from builder.steps.publish import published
 from builder.steps.request import Origin
 from tests.fixtures.repositories import Repository
 
@@ -124,7 +125,7 @@ def test_an_own_flow_runs_on_the_teams_path(
     assert {record["state"] for record in found.values()} == {"succeeded"}
     assert (found["work"]["tasks"], found["run"]["scores"]) == (3, {"total": 12.0, "words": 3.0})
     objects = DirectoryObjects(team.directory / ".builder/data")
-    assert b"working on 2\n" in (objects.get(f"runs/{result['run']}/work/log") or b"")
+    assert b"working on 2\n" in (objects.get(published(result["run"], "work", "log")) or b"")
     seen = json.loads((objects.get(f"runs/{result['run']}/end/log") or b"").splitlines()[0])
     code = f"{result['links']['directory']}/code"
     assert seen["cwd"] == code == seen["environ"]["BUILDER_WORKDIR"]
@@ -171,7 +172,7 @@ def test_a_run_that_failed_goes_on_from_where_it_was(team: Repository, capsys: p
     assert (result.state, result.scores["total"]) == ("succeeded", 3.0)
     objects = DirectoryObjects(team.directory / ".builder/data")
     assert (team.directory / ".builder/runs" / ready.request.run / "flow.log").read_text().count("Cloning") >= 1
-    assert objects.get(f"runs/{ready.request.run}/work/log")
+    assert objects.get(published(ready.request.run, "work", "log"))
 
 
 def test_a_metaflow_of_the_teams_own_is_the_one_that_runs(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:

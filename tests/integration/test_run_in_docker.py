@@ -17,7 +17,8 @@ import pytest
 from builder.errors import LaunchError
 from builder.runs import docker
 from builder.runs.alive import is_alive
-from tests.fixtures.steered import SETTINGS, TRAIN, Steered, steered, until
+from tests.fixtures.steered import SETTINGS, TRAIN, Steered, steered
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
 

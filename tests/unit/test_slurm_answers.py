@@ -56,7 +56,7 @@ def test_how_jobs_end(state: str, code: str, expected: Finished) -> None:
 
 def test_what_sbatch_is_asked_for() -> None:
     settings = SlurmSettings(partition="gpu", nodes=32, gpus_per_node=8, mem="64G", time="90s", options=("--exclusive",))
-    assert options(settings, "run.step-a1", "/work/x")[5:] == [
+    assert options(settings, "run.step-a1", "/shared/x")[5:] == [
         "--partition=gpu", "--nodes=32", "--gres=gpu:8", "--mem=64G", "--time=2", "--exclusive",
     ]  # fmt: skip
     assert options(SlurmSettings(), "n", "/d")[-1] == "--no-requeue"

@@ -23,6 +23,7 @@ class Scene:
     """A bastion whose commands are answered by their first words; `sbatch` takes its answers in turn."""
 
     name, patience = "cluster", 5.0
+    settings = SlurmSettings(bastion="cluster", root="/shared")
 
     def __init__(
         self, squeue: str | None = "", sacct: str = "", end: str = "", log: bytes = b"", sbatch: tuple[Said | None, ...] = ()
@@ -52,7 +53,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scene],
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
 
     def made(scene: Scene) -> Slurm:
-        slurm: Any = Slurm(SlurmSettings(bastion="cluster", root="/work"), "run", "abc", bastion=scene)  # type: ignore[arg-type]
+        slurm: Any = Slurm(scene, "run", "abc")  # type: ignore[arg-type]
         slurm._jobs[NAME], slurm._read[NAME] = Job("step", ("true",), tmp_path, tmp_path / "log"), 0
         return slurm  # type: ignore[no-any-return]
 

@@ -35,19 +35,19 @@ class Slurm:
     `echo`: what jobs write goes to this process's stdout, too.
     """
 
-    settings: SlurmSettings
+    bastion: Bastion
     run: str
     code: str
     say: Say = lambda _: None
-    bastion: Bastion = None  # type: ignore[assignment]
     echo: bool = False
     outlives = True
     _jobs: dict[str, Job] = field(default_factory=dict)
     _read: dict[str, int] = field(default_factory=dict)
     _said: str = ""
 
-    def __post_init__(self) -> None:
-        self.bastion = self.bastion or Bastion(self.settings)
+    @property
+    def settings(self) -> SlurmSettings:
+        return self.bastion.settings
 
     def submit(self, job: Job) -> str:
         name = f"{self.run}.{job.name}-a{job.attempt}"

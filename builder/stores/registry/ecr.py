@@ -55,7 +55,7 @@ def create_repository(repository: Repository) -> None:
 def _client(host: str) -> Any:
     import boto3
 
-    return boto3.client("ecr", region_name=region(host))
+    return boto3.Session().client("ecr", region_name=region(host))  # the default session would keep the credentials it once found
 
 
 def _account(host: str) -> str:

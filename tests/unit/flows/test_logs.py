@@ -60,6 +60,7 @@ def test_a_command_that_died_with_its_pod() -> None:
     begun = HEAD + f"{BEGINS}\n".encode()
     assert kept(begun + b"half a li", BetweenMarkers()) == b"half a li"
     assert kept(begun + b"one\n" + TAIL, BetweenMarkers()) == b"one\n", "Argo says that it is gone"
+    assert kept(begun + b"[builder] job 7 pending (Resources)\none\n", BetweenMarkers()) == b"one\n", "for what one waits"
 
 
 def test_a_teams_own_step() -> None:
@@ -106,7 +107,7 @@ EXIT = {"state": "succeeded", "ended": "2024-05-01T09:00:00Z"}
 
 
 def step(state: str, host: str = "pod-a", attempt: int = 0) -> dict[str, Any]:
-    return {"state": state, "host": host, "attempt": attempt, "started": f"2024-05-01T08:00:0{attempt}Z", "log": "/work/log"}
+    return {"state": state, "host": host, "attempt": attempt, "started": f"2024-05-01T08:00:0{attempt}Z", "log": "/elsewhere/log"}
 
 
 def nothing() -> None:

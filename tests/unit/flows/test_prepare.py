@@ -145,7 +145,7 @@ def test_steps_are_placed_for_once() -> None:
         check_places(placed(settings, ["finetune=jobset"]), "local")
     with pytest.raises(SettingsError, match=r"needs \[launch.finetune.slurm\] bastion and root"):
         check_places(placed(settings, ["finetune=slurm"]), "local")
-    known = {"default": LaunchSettings(slurm=SlurmSettings(bastion="cluster", root="/work"))}
+    known = {"default": LaunchSettings(slurm=SlurmSettings(bastion="cluster", root="/shared"))}
     check_places(placed(known, ["finetune=slurm"]), "local")
     with pytest.raises(SettingsError, match="needs user, identity_env and host_key in a run on argo"):
         check_places(placed(known, ["finetune=slurm"]), "argo")
