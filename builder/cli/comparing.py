@@ -64,7 +64,7 @@ def run_missing(maker: Maker, flow: str, commits: Sequence[str], on: str) -> Non
     """Runs the flow at each commit, and waits: on Argo all at once, elsewhere one after the other."""
     from builder.cli.executing import execute
     from builder.cli.starting import Asked, Target, make_ready, prepare
-    from builder.deploy.kubernetes import connect
+    from builder.cluster.kubernetes import connect
     from builder.runs.prepare import Overrides
 
     deploy = maker.settings.deploy

@@ -80,8 +80,8 @@ def _flows(maker: Maker, commit: Commit, flows: Sequence[str], place: str, *, lo
 def _to_cluster(maker: Maker, commit: Commit, flows: Sequence[str], *, look: bool, prune: bool) -> list[Applied]:
     from builder.cli.deploying import deployment_of
     from builder.cli.starting import who
+    from builder.cluster.kubernetes import connect
     from builder.deploy.deployment import deploy, foresee
-    from builder.deploy.kubernetes import connect
 
     settings = maker.settings.deploy
     cluster = connect(settings.namespace, settings.context)  # before anything is made
@@ -114,9 +114,9 @@ def _of_flows(manifest: Mapping[str, Any]) -> bool:
 
 
 def _bootstrap(maker: Maker, commit: Commit, place: str, *, look: bool) -> list[Applied]:
+    from builder.cluster.kubernetes import connect
     from builder.deploy.bootstrap import apply_bootstrap, bootstrap, foresee_bootstrap, secrets_needed
     from builder.deploy.folder import Folder
-    from builder.deploy.kubernetes import connect
 
     settings = maker.settings
     cluster = connect(settings.deploy.namespace, settings.deploy.context) if place == CLUSTER else None

@@ -15,7 +15,7 @@ from builder.cli.starting import template_of, templates_beside
 if TYPE_CHECKING:
     from builder.cli.making import Maker
     from builder.cli.starting import Ready
-    from builder.deploy.cluster import Cluster
+    from builder.cluster.interface import Cluster
     from builder.model.run import RunResult
     from builder.runs.execute import Execution
     from builder.steps.request import Request

@@ -16,9 +16,9 @@ _FEW = 4  # digits of a name that may stand for it
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
+    from builder.cluster.interface import Cluster
     from builder.data.interface import Objects
     from builder.data.ledger import Ledger
-    from builder.deploy.cluster import Cluster
     from builder.runs.history import Filter, Seen
     from builder.runs.words import Sources
     from builder.settings import Settings
@@ -86,7 +86,7 @@ class Reader:
 
     @cached_property
     def cluster(self) -> Cluster:
-        from builder.deploy.kubernetes import connect
+        from builder.cluster.kubernetes import connect
 
         return connect(self.settings.deploy.namespace, self.settings.deploy.context)
 

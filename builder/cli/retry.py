@@ -18,7 +18,7 @@ from builder.errors import RevisionError, UsageError
 if TYPE_CHECKING:
     from builder.cli.making import Maker
     from builder.cli.reading import Reader
-    from builder.deploy.cluster import Cluster
+    from builder.cluster.interface import Cluster
     from builder.model.run import RunResult
     from builder.runs.history import Seen
     from builder.settings import Settings

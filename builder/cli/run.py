@@ -29,7 +29,7 @@ from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
-    from builder.deploy.cluster import Cluster
+    from builder.cluster.interface import Cluster
     from builder.model.run import RunResult
     from builder.model.tree import Commit
     from builder.runs.prepare import Wanted
@@ -113,7 +113,7 @@ def _say_restored(maker: Maker, commit: Commit) -> None:
 
 
 def _cluster(maker: Maker) -> Cluster:
-    from builder.deploy.kubernetes import connect
+    from builder.cluster.kubernetes import connect
 
     return connect(maker.settings.deploy.namespace, maker.settings.deploy.context)
 

@@ -16,7 +16,7 @@ from builder.settings import Settings, load
 from builder.stores.interface import Store
 
 if TYPE_CHECKING:
-    from builder.deploy.cluster import Cluster
+    from builder.cluster.interface import Cluster
     from builder.image.prepare import Workshop
 
 INSECURE_OPTION = "--insecure-registry"
@@ -108,7 +108,7 @@ def open_base_store(text: str, settings: Settings) -> Store:
 
 def open_cluster(settings: Settings) -> Cluster:
     """The namespace of [deploy]. Raises ClusterError when nothing says where a cluster is; nothing is asked yet."""
-    from builder.deploy.kubernetes import connect
+    from builder.cluster.kubernetes import connect
 
     return connect(settings.deploy.namespace, settings.deploy.context)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from builder.deploy.cluster import Cluster
+from builder.cluster.interface import Cluster
 from builder.deploy.compare import differences
 from builder.deploy.names import MANAGED
 from builder.deploy.render import API, QUEUES

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from builder.cluster.interface import Cluster, kind_of
 from builder.deploy.apply import Applied
-from builder.deploy.cluster import Cluster, kind_of
 from builder.deploy.compare import differences
 from builder.deploy.names import MANAGED, plain_kind
 from builder.settings import DeploySettings, Settings

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.deploy.apply import Applied, ensure_queue, ensure_template, look_at_queue, look_at_template, queues
-from builder.deploy.cluster import Cluster
 from builder.deploy.schedules import KIND, ensure_schedule, look_at_schedule, touch, unknown_schedules
 from builder.settings import QueueSettings
 

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builder.deploy.cluster import Cluster
-from builder.deploy.kubernetes import connect
+from builder.cluster.interface import Cluster
+from builder.cluster.kubernetes import connect
 from builder.errors import BuilderError
 from builder.steps import exit as ending
 from builder.steps.failures import STOPPED

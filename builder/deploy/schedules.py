@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.ledger import now
 from builder.deploy.apply import Applied
-from builder.deploy.cluster import Cluster
 from builder.deploy.compare import differences
 from builder.deploy.cron import image_of
 from builder.deploy.names import MANAGED

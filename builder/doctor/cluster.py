@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from itertools import islice
 
+from builder.cluster.interface import Cluster
 from builder.deploy.bootstrap import DEPLOY_RULES
-from builder.deploy.cluster import Cluster
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
 from builder.errors import BuilderError
 

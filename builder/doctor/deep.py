@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from builder.deploy.cluster import Cluster
+from builder.cluster.interface import Cluster
 from builder.deploy.isolate import for_built_in, isolated
 from builder.deploy.names import MANAGED
 from builder.deploy.render import API

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from builder.deploy.cluster import Cluster
+from builder.cluster.interface import Cluster
 from builder.errors import BuilderError, ClusterError, SettingsError
 from builder.settings import Settings
 from builder.stores.interface import Store

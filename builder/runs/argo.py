@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.ledger import EXIT, RUN, Ledger, now
 from builder.deploy.apply import Applied, digest_of, ensure_queue, ensure_template, workflow
 from builder.deploy.arguments import arguments_of
-from builder.deploy.cluster import Cluster
 from builder.errors import ClusterError
 from builder.model.run import RunResult
 from builder.runs.history import Seen

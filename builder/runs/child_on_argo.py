@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from builder.cluster.interface import Cluster
+from builder.cluster.kubernetes import connect
 from builder.data.ledger import RUN, Ledger
 from builder.deploy.apply import is_fresh
 from builder.deploy.arguments import arguments_of
-from builder.deploy.cluster import Cluster
-from builder.deploy.kubernetes import connect
 from builder.deploy.render import released_request
 from builder.deploy.starter import starter_workflow
 from builder.errors import LaunchError, UsageError

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.ledger import Ledger, seconds_of
-from builder.deploy.cluster import Cluster
 from builder.errors import BuilderError
 from builder.runs.history import usual_seconds
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.deploy.cluster import Cluster
+from builder.cluster.interface import Cluster
 from builder.settings import FlowSettings, ScheduleSettings, Settings
 
 Read = Callable[[str], bytes | None]

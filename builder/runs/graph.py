@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
 from builder.data.threads import in_threads
-from builder.deploy.cluster import Cluster
 from builder.errors import IntegrityError
 from builder.image.report import own_manifest
 from builder.image.verify import commit_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
-from builder.deploy.cluster import Cluster
 from builder.runs.history import Seen
 from builder.runs.local import FLOW_LOG
 from builder.runs.log_filter import BetweenMarkers, Keep, OfStep, filtered, without_chatter

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.ledger import RUN, Warn, seconds_of
 from builder.data.threads import in_threads
-from builder.deploy.cluster import Cluster
 from builder.errors import AuthError, ClusterError
 from builder.runs.alive import is_alive
 from builder.runs.history import Seen

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
 from builder.data.ledger import RUN, Ledger, now
-from builder.deploy.cluster import Cluster
 from builder.errors import DataError, LaunchError
 from builder.runs.alive import birth, is_alive
 from builder.runs.history import Seen

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
 from builder.data.ledger import Ledger
-from builder.deploy.cluster import Cluster
 from builder.errors import BuilderError
 from builder.image.report import own_manifest
 from builder.model.oci import Manifest

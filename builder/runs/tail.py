@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
-from builder.deploy.cluster import Cluster
 from builder.errors import BuilderError
 from builder.runs.history import Seen
 from builder.steps.command import LAST_LINES, last_lines

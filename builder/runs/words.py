@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
 from builder.data.ledger import Ledger
-from builder.deploy.cluster import Cluster
 from builder.errors import ClusterError, RevisionError
 from builder.runs.history import Filter, runs_of
 from builder.steps import green

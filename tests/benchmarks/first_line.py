@@ -189,7 +189,7 @@ def submit(reference: str) -> None:
     from builder.cli.executing import execute_on_argo
     from builder.cli.making import making
     from builder.cli.starting import Asked, Target, make_ready, prepare, template_for
-    from builder.deploy.kubernetes import connect
+    from builder.cluster.kubernetes import connect
     from builder.runs.prepare import Overrides
 
     with making(None) as maker:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from builder.deploy.cluster import Cluster
-from builder.deploy.kubernetes import connect
+from builder.cluster.interface import Cluster
+from builder.cluster.kubernetes import connect
 from builder.errors import ClusterError
 from tests.fixtures.memory_cluster import MemoryCluster
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from builder.deploy.kubernetes import KubernetesCluster, connect
+from builder.cluster.kubernetes import KubernetesCluster, connect
 from builder.errors import AuthError, BuilderError, ClusterError
 
 Answer = tuple[int, Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from builder.deploy.cluster import kind_of
+from builder.cluster.interface import kind_of
 from builder.errors import AuthError, BuilderError, ClusterError
 
 _GROUPS = {
