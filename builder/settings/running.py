@@ -95,6 +95,7 @@ class SlurmSettings:
     constraint: str = key("", "features that nodes must have")
     options: tuple[str, ...] = key((), "more words for sbatch, such as `--exclusive`")
     setup: tuple[str, ...] = key((), "lines of shell before the command, such as `module load cuda`: the environment is not pinned")
+    squeue_every: str = key("15s", "how often squeue is asked at most, however many steps wait: they share what it said", checks.time_limit)
 
 
 @dataclass(frozen=True, slots=True)

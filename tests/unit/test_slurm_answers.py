@@ -9,18 +9,39 @@ import pytest
 
 from builder.launch import Finished
 from builder.launch.slurm.script import options, pairs, script, words
-from builder.launch.slurm.states import JobState, finished, newest, parse_sacct, parse_squeue
+from builder.launch.slurm.snapshot import Look, parse_look
+from builder.launch.slurm.states import SEPARATOR, JobState, finished, newest, parse_sacct, parse_squeue
 from builder.settings import SlurmSettings
+
+HOSTILE_REASON = "Nodes required for job are DOWN, DRAINED or reserved | for 'jobs' 7 1 2 $(x)"
+
+
+def queue(*rows: tuple[str, ...]) -> str:
+    return "".join(f"{SEPARATOR.join(row)}\n" for row in rows)
 
 
 def test_what_squeue_says() -> None:
-    text = "7|PENDING|Resources|2026-01-01T10:00:00||run.step-a1\n8|RUNNING|None|N/A|n[1-4]|a|b\nslurm_load_jobs error: x\n"
-    assert parse_squeue(text) == [
-        JobState("7", "run.step-a1", "PENDING", "Resources", "2026-01-01T10:00:00"),
-        JobState("8", "a|b", "RUNNING", nodes="n[1-4]"),
+    text = queue(
+        ("7", "PENDING", "2026-01-01T10:00:00", "", "gpu", HOSTILE_REASON, "run.step-a1"),
+        ("8", "RUNNING", "2026-01-01T09:00:00", "n[1-4]", "gpu", "None", "a|b\x1c c"),
+    )
+    assert parse_squeue(f"{text}slurm_load_jobs error: x\n") == [
+        JobState("7", "run.step-a1", "PENDING", HOSTILE_REASON, "2026-01-01T10:00:00", partition="gpu"),
+        JobState("8", "a|b\x1c c", "RUNNING", nodes="n[1-4]", partition="gpu"),
     ]
     assert [job.is_waiting for job in parse_squeue(text)] == [True, False]
     assert all(job.is_open for job in parse_squeue(text))
+
+
+def test_what_a_look_at_the_queue_shows() -> None:
+    row = queue(("7", "PENDING", "N/A", "", "gpu", HOSTILE_REASON, "run.step-a1"))
+    seen = parse_look(f"100 90 \n{row}7 3 17\n")
+    (job,) = seen.jobs
+    assert (seen.age, seen.error, job.place, job.waiting, job.starts, job.reason) == (10, "", 3, 17, "", HOSTILE_REASON)
+    assert parse_look("100 0 slurm_load_jobs error: no controller\n") == Look(100, 0, "slurm_load_jobs error: no controller")
+    assert parse_look("bash: command not found\n") == Look(0, 0, "bash: command not found")
+    assert parse_look("").taken == 0
+    assert parse_look(f"100 90 \n{row}a name with\n7 x 17\n9 1 1\n").jobs[0].place == 0
 
 
 def test_what_sacct_says() -> None:

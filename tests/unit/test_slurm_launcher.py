@@ -13,6 +13,8 @@ from builder.launch import Finished, Job
 from builder.launch.slurm import launcher as module
 from builder.launch.slurm.bastion import Said
 from builder.launch.slurm.launcher import Slurm
+from builder.launch.slurm.snapshot import parse_look
+from builder.launch.slurm.states import SEPARATOR
 from builder.settings import SlurmSettings
 
 NAME = "run.step-a1"
@@ -30,11 +32,12 @@ class Scene:
     ) -> None:
         self.squeue, self.sacct, self.end, self.log = squeue, sacct, end, log
         self.answers = list(sbatch)
-        self.submitted = 0
+        self.submitted, self.clock = 0, 1000
 
     def ask(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None) -> Said:
         if "printf" in command:
-            queue = "--silent--\n" if self.squeue is None else self.squeue
+            self.clock += 20  # seconds, so that squeue has been asked since the look before
+            queue = f"{self.clock} 0 {SILENT}\n" if self.squeue is None else f"{self.clock} {self.clock} \n{self.squeue}"
             return Said(0, module._MARK.join([queue, "1", self.end, self.log.decode()]).encode(), b"")
         if command.startswith("squeue"):
             return Said(1, b"", SILENT.encode()) if self.squeue is None else Said(0, self.squeue.encode(), b"")
@@ -54,7 +57,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scene],
 
     def made(scene: Scene) -> Slurm:
         slurm: Any = Slurm(scene, "run", "abc")  # type: ignore[arg-type]
-        slurm._jobs[NAME], slurm._read[NAME] = Job("step", ("true",), tmp_path, tmp_path / "log"), 0
+        slurm._jobs[NAME], slurm._read[NAME], slurm._born[NAME] = Job("step", ("true",), tmp_path, tmp_path / "log"), 0, 0
         return slurm  # type: ignore[no-any-return]
 
     return made
@@ -101,11 +104,32 @@ def test_ends_that_the_script_could_not_write(launch: Callable[[Scene], Slurm], 
     ended = launch(Scene(sacct=f"1|{state}|{exit_code}|{NAME}\n")).poll(NAME, 0)
     assert ended is not None
     assert (ended.end, ended.timed_out) == (expected, expected == "timeout")
-    queue = f"1|{state.split()[0]}|None|N/A|n1|{NAME}\n"
+    queue = SEPARATOR.join(("1", state.split()[0], "N/A", "n1", "main", "None", NAME)) + "\n"
     assert launch(Scene(squeue=queue, sacct=f"1|{state}|{exit_code}|{NAME}\n")).poll(NAME, 0) == ended
     assert launch(Scene(squeue=queue)).poll(NAME, 0) == ended, "without accounting"
     # a script that ends in time to say so was still killed
     assert launch(Scene(squeue=queue, end="143")).poll(NAME, 0) == ended
+
+
+def test_a_job_that_is_younger_than_squeues_answer_is_not_gone(launch: Callable[[Scene], Slurm], monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(end="0")
+    slurm = launch(scene)
+    slurm._born.clear()
+    assert slurm.poll(NAME, 0) is None, "the first look at it, at the very second of the answer"
+    assert slurm.poll(NAME, 0) == Finished(0), "asked since then, squeue does not know it"
+
+
+def test_an_answer_from_before_the_controller_went_away_is_none(launch: Callable[[Scene], Slurm], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SEPARATOR.join(("1", "RUNNING", "N/A", "n1", "main", "None", NAME))
+    scene, said, answers = Scene(), [], ["1000 990 \n", f"1000 990 {SILENT}\n", f"2000 990 {SILENT}\n"]
+    slurm = launch(scene)
+    slurm.say = said.append
+    monkeypatch.setattr(module, "parse_look", lambda _: parse_look(f"{answers.pop(0)}{row}\n"))
+    assert slurm.poll(NAME, 0) is None
+    assert slurm.poll(NAME, 0) is None
+    assert said == ["job 1 running on n1"]
+    scene.end = "7"
+    assert slurm.poll(NAME, 0) == Finished(7), "it does not run any more"
 
 
 def test_a_job_that_accounting_alone_knows_goes_on(launch: Callable[[Scene], Slurm]) -> None:

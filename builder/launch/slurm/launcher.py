@@ -15,13 +15,15 @@ from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
 from builder.launch.slurm.bastion import Bastion, DroppedError, Said
 from builder.launch.slurm.script import LOSER, options, pairs, script, words
+from builder.launch.slurm.snapshot import Look, look, parse_look
 from builder.launch.slurm.states import SACCT, SQUEUE, JobState, finished, newest, parse_sacct, parse_squeue
-from builder.settings import SlurmSettings
+from builder.settings import SlurmSettings, seconds
 
 _LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
 _SACCT_LAG = 12.0  # seconds until accounting has heard of a job, measured at up to 7
 _NO_CONTROLLER = "Unable to contact slurm controller"
-_SILENT = "--silent--"
+_ENDING = 2  # seconds: so old may squeue's answer be about a job whose script has ended
+_SILENT = 60  # seconds after which an old answer of squeue is none, over those that it may be old
 _MARK = "\n--builder--\n"
 _CHUNK = 4 << 20  # bytes of log at once
 
@@ -43,6 +45,8 @@ class Slurm:
     outlives = True
     _jobs: dict[str, Job] = field(default_factory=dict)
     _read: dict[str, int] = field(default_factory=dict)
+    _born: dict[str, int] = field(default_factory=dict)
+    _ending: set[str] = field(default_factory=set)
     _said: str = ""
 
     @property
@@ -129,9 +133,9 @@ class Slurm:
     # following
 
     def _look(self, name: str) -> Finished | None:
-        directory, quoted = shlex.quote(self._directory(name)), shlex.quote(name)
+        directory = shlex.quote(self._directory(name))
         asked = [
-            f"squeue -h -t all --name={quoted} -o '{SQUEUE}' || echo {_SILENT}",
+            look(self.settings.root, name, self._age(name)),
             f"cat {directory}/lock/job 2>/dev/null",
             f"cat {directory}/end 2>/dev/null",
             f"tail -c +{self._read[name] + 1} {directory}/log 2>/dev/null | head -c {_CHUNK}",
@@ -141,14 +145,34 @@ class Slurm:
         self._copy(name, log)
         if len(log) == _CHUNK:
             return None
-        text = queue.decode("utf-8", "replace")
-        if _SILENT in text and not end.strip():
-            self._say("the Slurm controller does not answer; the job may go on")
+        seen = parse_look(queue.decode("utf-8", "replace"))
+        if end.strip():
+            self._ending.add(name)
+        if self._is_late(seen):
+            return self._while_silent(name, end.decode().strip())
+        job = next((job for job in seen.jobs if job.id == holder.decode().strip()), None) or newest(seen.jobs, name)
+        if job is None and self._is_new(name, seen):
             return None
-        jobs = [job for job in parse_squeue(text) if job.name == name]
-        held = holder.decode().strip()
-        job = next((job for job in jobs if job.id == held), None) or newest(jobs, name)
         return self._judge(name, job, end.decode().strip())
+
+    def _age(self, name: str) -> int:
+        """How old squeue's answer may be, in seconds."""
+        every = seconds(self.settings.squeue_every)
+        return min(_ENDING, every) if name in self._ending else every
+
+    def _is_late(self, seen: Look) -> bool:
+        return seen.age > seconds(self.settings.squeue_every) + _SILENT or not seen.taken
+
+    def _while_silent(self, name: str, end: str) -> Finished | None:
+        """What squeue said before the controller went away does not count."""
+        if end:
+            return self._judge(name, None, end)
+        self._say("the Slurm controller does not answer; the job may go on")
+        return None
+
+    def _is_new(self, name: str, seen: Look) -> bool:
+        """Whether the job may be younger than squeue's answer, by the clock of the bastion, which has had it since the first look."""
+        return seen.taken <= self._born.setdefault(name, seen.now)
 
     def _judge(self, name: str, job: JobState | None, end: str) -> Finished | None:
         if job is not None and job.is_open:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from builder.launch.interface import Finished
 
-SQUEUE = "%i|%T|%r|%S|%N|%j"
-"""squeue --format. A job's name comes last, as it is ours and the only one that could hold a bar."""
+SEPARATOR = "\x1f"
+"""The unit separator of ASCII: reasons and names hold spaces, commas and bars."""
+SQUEUE = SEPARATOR.join(("%i", "%T", "%S", "%N", "%P", "%r", "%j"))
+"""squeue --format."""
 SACCT = "JobIDRaw,State,ExitCode,JobName"
 """sacct --parsable2 --format. (Its JSON has wrong exit codes in 22.05.)"""
 
@@ -30,8 +32,9 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """`state` as Slurm writes it; `reason` why it waits, or ended; `starts` when Slurm thinks that it may begin (empty when it does not
-    say); `exit` is `code:signal`, where it is known.
+    """`state` as Slurm writes it; `reason` why it waits, or ended; `starts` when Slurm thinks that it may begin (the cluster's own time;
+    empty when it does not say); `exit` is `code:signal`, where it is known. `place` is that among the `waiting` jobs of its partition that
+    could begin, by priority; 0 where it is not known.
     """
 
     id: str
@@ -41,6 +44,9 @@ class JobState:
     starts: str = ""
     nodes: str = ""
     exit: str = ""
+    partition: str = ""
+    place: int = 0
+    waiting: int = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -54,11 +60,12 @@ class JobState:
 def parse_squeue(text: str) -> list[JobState]:
     """Lines in the format SQUEUE."""
     found = []
-    for line in text.splitlines():
-        words = line.split("|", 5)
-        if len(words) == 6:
-            number, state, reason, starts, nodes, name = words
-            found.append(JobState(number, name, state, _said(reason), "" if starts == "N/A" else starts, nodes))
+    for line in text.split("\n"):  # not splitlines, which splits at other control characters, too
+        words = line.split(SEPARATOR)
+        if len(words) == 7:
+            number, state, starts, nodes, partition, reason, name = words
+            starts = "" if starts == "N/A" or state not in WAITING else starts
+            found.append(JobState(number, name, state, _said(reason), starts, nodes, partition=partition))
     return found
 
 
