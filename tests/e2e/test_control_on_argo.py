@@ -15,7 +15,7 @@ from tests.fixtures.waiting import until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 STEERED = {
-    "train.sh": 'for line in $(seq 15); do echo "line $line of $HOSTNAME"; sleep 1; done\nexec python -m agent.train --config "$1"\n',
+    "train.sh": 'for line in $(seq 20); do echo "line $line of $HOSTNAME"; sleep 1; done\nexec python -m agent.train --config "$1"\n',
     "score.sh": 'case ,$BREAK, in *,$1,*) echo "$1 is broken"; exit 3 ;; esac\n'
     'exec python -m agent.evaluate --action "$1" --config "$2" --checkpoint "$3"\n',
 }
@@ -61,7 +61,7 @@ def test_killed_followed_and_gone_on_with(steered: Team, tmp_path: Path) -> None
         until(lambda: running(steered, run, "finetune"))
         pod = steered.ledger.read(run)["finetune"]["host"]
         until(lambda: "line 2 of" in steered.ok("logs", run, "finetune"))
-        steered.cluster.output("--namespace", steered.namespace, "delete", "pod", pod, "--grace-period=1", "--wait=false")
+        steered.kill(run, pod)
         until(lambda: running(steered, run, "finetune", 1))
         until(lambda: "line 2 of" in steered.ok("logs", run, "finetune"))
         assert proxy.cut() > 0
@@ -78,7 +78,7 @@ def test_killed_followed_and_gone_on_with(steered: Team, tmp_path: Path) -> None
     lines = shown.splitlines()
     assert lines[0] == "==> finetune <=="
     assert f"line 1 of {pod}" in lines, "of the pod that was killed"
-    assert [line for line in lines if line.endswith(again)] == [f"line {number} of {again}" for number in range(1, 16)], "each line once"
+    assert [line for line in lines if line.endswith(again)] == [f"line {number} of {again}" for number in range(1, 21)], "each line once"
     assert "type is broken" in lines
     chatter = ("Task is starting", "save_logs", "argo=true", "[builder]")
     assert [line for line in lines if any(word in line for word in chatter)] == []

@@ -55,7 +55,7 @@ def test_training_on_slurm_and_evaluations_in_pods(hybrid: Team, slurm: SlurmSer
     until(lambda: jobs_of(slurm, run, "RUNNING"))
     pod = hybrid.ledger.read(run)["finetune"]["host"]
     until(lambda: "line 2" in hybrid.ok("logs", run, "finetune"))
-    hybrid.cluster.output("--namespace", hybrid.namespace, "delete", "pod", pod, "--grace-period=1", "--wait=false")
+    hybrid.kill(run, pod)
     assert hybrid.wait(run) == "Succeeded", hybrid.ok("show", run)
     assert jobs_of(slurm, run) in ([], [f"{run}.finetune-a1"])  # Slurm forgets what has ended
     assert slurm.say("sacct", "-n", "-P", "-X", "-S", "now-1days", f"--name={run}.finetune-a1", "-o", "State") == "COMPLETED"

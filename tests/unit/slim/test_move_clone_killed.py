@@ -17,8 +17,8 @@ from tests.fixtures.slimmed import Team, a_slimmed_repository, a_team  # noqa: F
 
 TOP = Path(__file__).parents[3]
 WRAPPER = """#!/bin/sh
-# Counts how often git is started; at the wanted time it kills who started it.
-n=$(($(cat "$COUNT") + 1)); echo $n >"$COUNT"
+# Counts how often git is started, two at once too; at the wanted time it kills who started it.
+n=$(flock "$COUNT" sh -c 'n=$(($(cat "$COUNT") + 1)); echo $n >"$COUNT"; echo $n')
 [ "$n" = "$AT" ] && {{ kill -9 $PPID; exit 1; }}
 exec {git} "$@"
 """
