@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -83,14 +84,14 @@ def test_what_sbatch_is_asked_for() -> None:
     assert options(SlurmSettings(), "n", "/d")[-1] == "--no-requeue"
 
 
-def execute(tmp_path: Path, argv: list[str], environ: dict[str, str], job: str = "1", setup: tuple[str, ...] = ()) -> int:
+def execute(tmp_path: Path, argv: list[str], environ: dict[str, str], job: str = "1", setup: tuple[str, ...] = (), nodes: int = 1) -> int:
     """Runs the batch script as Slurm would, in a directory with an unpleasant name."""
     directory, code = tmp_path / "it's $HOME", tmp_path / "code"
     for path in (directory, code):
         path.mkdir(exist_ok=True)
     (directory / "argv").write_bytes(words(argv))
     (directory / "env").write_bytes(pairs(environ))
-    text = script(str(directory), str(code), setup)
+    text = script(str(directory), str(code), SlurmSettings(setup=setup, nodes=nodes))
     return subprocess.run(["bash", "-s"], input=text, env={"SLURM_JOB_ID": job, "PATH": "/usr/bin:/bin"}, check=False).returncode
 
 
@@ -107,3 +108,24 @@ def test_the_second_job_of_a_name_does_nothing(tmp_path: Path) -> None:
     assert execute(tmp_path, ["sh", "-c", "echo one"], {}, "1") == 0
     assert execute(tmp_path, ["sh", "-c", "echo two"], {}, "2") == 75
     assert (tmp_path / "it's $HOME/log").read_text() == "one\n"
+
+
+def test_a_gang_is_begun_by_srun_on_every_node(tmp_path: Path) -> None:
+    """With a `srun` that begins the words as often as it is told to: how the first one ended that failed is how the job ended."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "scontrol").write_text('#!/bin/sh\n[ "$1" = show ] && echo n7 || echo "NodeName=n7 NodeAddr=10.0.0.7 x=y"\n')
+    begin = 'while [ "$1" != bash ]; do shift; done; for r in 0 1; do SLURM_PROCID=$r SLURM_NODEID=$r "$@" || code=99; done; exit $code\n'
+    (tools / "srun").write_text(f"#!/bin/bash\n{begin}")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    says = 'echo "$RANK/$WORLD_SIZE $MASTER_ADDR:$MASTER_PORT $M"; exit $((RANK * 4))'
+    environ = {"M": "x", "BUILDER_METRICS": "/shared/metrics"}
+    setup = (f"export PATH={shlex.quote(str(tools))}:$PATH SLURM_JOB_NODELIST=n[7-8]", "unset SLURM_CPUS_PER_TASK")
+    assert execute(tmp_path, ["sh", "-c", says + " #$BUILDER_METRICS"], environ, "7", setup, nodes=2) == 4
+    assert (tmp_path / "it's $HOME/log").read_text() == "0/2 10.0.0.7:20007 x\n1/2 10.0.0.7:20007 x\n"
+
+
+def test_one_node_is_no_gang() -> None:
+    assert b"srun" not in script("/d", "/c", SlurmSettings())
+    assert b"srun --nodes=32 --ntasks=32" in script("/d", "/c", SlurmSettings(nodes=32))

@@ -113,7 +113,7 @@ class Slurm:
     def _sbatch(self, name: str) -> None:
         directory = self._directory(name)
         command = shlex.join(["sbatch", *options(self.settings, name, directory)])
-        text = script(directory, self._code(), self.settings.setup)
+        text = script(directory, self._code(), self.settings)
         deadline = time.monotonic() + self.bastion.patience
         while True:
             said = self._once(command, text)

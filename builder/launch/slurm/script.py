@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
+from builder.launch.slurm.gang import on_every_node
 from builder.settings import SlurmSettings, seconds
 
 LOSER = 75
@@ -22,21 +23,23 @@ echo "$SLURM_JOB_ID" >lock/job
 cd code || exit 1
 while IFS= read -r -d '' pair; do export "$pair"; done <../env
 mapfile -d '' -t argv <../argv
-{setup}"${{argv[@]}}" </dev/null >>../log 2>&1 &
+{setup}{gang}"${{argv[@]}}" </dev/null >>../log 2>&1 &
 child=$!
 trap 'kill -TERM $child 2>/dev/null' TERM INT
 wait $child
 code=$?
 while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
+[ ! -s ../failed ] || code=$(<../failed)
 echo $code >../end.new && mv -T ../end.new ../end
 exit $code
 """
 
 
-def script(directory: str, code: str, setup: Sequence[str] = ()) -> bytes:
-    """`directory` is the attempt's own on the cluster, `code` the commit's files there; `setup` are shell lines of the settings."""
-    lines = "".join(f"{line}\n" for line in setup)
-    return _SCRIPT.format(directory=shlex.quote(directory), code=shlex.quote(code), setup=lines, loser=LOSER).encode()
+def script(directory: str, code: str, settings: SlurmSettings) -> bytes:
+    """`directory` is the attempt's own on the cluster, `code` the commit's files there."""
+    lines = "".join(f"{line}\n" for line in settings.setup)
+    places = {"directory": shlex.quote(directory), "code": shlex.quote(code)}
+    return _SCRIPT.format(**places, setup=lines, gang=on_every_node(settings), loser=LOSER).encode()
 
 
 def options(settings: SlurmSettings, name: str, directory: str) -> list[str]:
