@@ -76,9 +76,7 @@ def launcher_for(request: Request, step: str) -> Launcher:
         from builder.launch.slurm.bastion import Bastion
         from builder.launch.slurm.launcher import Slurm
 
-        digests = (request.reference.rpartition(":")[2], request.restore.rpartition(":")[2])  # restored files are in the tree by now
-        code = "-".join(filter(None, digests))
-        return Slurm(Bastion(launch.slurm), request.run, code, markers.note, echo=request.place.echo)
+        return Slurm(Bastion(launch.slurm), request.run, say=markers.note, echo=request.place.echo)
     return Here(os.environ, echo=request.place.echo)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import threading
@@ -17,6 +18,7 @@ import pytest
 from builder.errors import AuthError, LaunchError
 from builder.launch import Finished, Job, finish
 from builder.launch.slurm.bastion import Bastion, Said
+from builder.launch.slurm.code import Brought, bring_code
 from builder.launch.slurm.launcher import Slurm
 from builder.settings import SlurmSettings
 from tests.fixtures.proxy import Proxy
@@ -129,7 +131,7 @@ def test_of_two_jobs_with_one_name_one_works(launch: Any, job: Any) -> None:
     asked = job("echo once; sleep 1")
     name = first.submit(asked)
     second._jobs[name], second._read[name] = asked, 0
-    second._sbatch(name)  # as if both had looked before either submitted
+    second._sbatch(name, second._stage(name, asked))  # as if both had looked before either submitted
     assert first.poll(name, 60.0) == Finished(0)
     assert asked.log.read_text() == "once\n"
 
@@ -211,8 +213,36 @@ def test_the_commits_files_are_brought_once_whole_and_are_nobodys_to_change(laun
     (asked.workdir / "tool").chmod(0o755)
     (asked.workdir / "link").symlink_to("greeting")
     assert finish(launch(), asked) == Finished(0)
-    kept = Path(settings.root) / "code/abc"
+    (kept,) = (path for path in (Path(settings.root) / "code").iterdir() if path.name != "layers")
     assert (kept / "greeting").read_text() == "hello\n"
     assert stat.S_IMODE((kept / "tool").stat().st_mode) == 0o755
     assert str((kept / "link").readlink()) == "greeting"
-    assert [path.name for path in (Path(settings.root) / "code").iterdir()] == ["abc"]
+    assert bring_code(launch().bastion, asked.workdir) == Brought(kept.name)
+
+
+def test_of_a_change_that_is_sent_which_it_made_new(launch: Any, settings: SlurmSettings, tmp_path: Path) -> None:
+    tree, bastion = tmp_path / "tree", launch().bastion
+    for number in range(200):
+        file = tree / f"package{number % 40}/part{number}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(2000))
+    (tree / "weights").write_bytes(os.urandom(1 << 20))
+    first = bring_code(bastion, tree)
+    assert first.size > 200 * 2000 + (1 << 20)
+    changed = tree / "package7/part7.py"
+    changed.write_text("changed\n")
+    second = bring_code(bastion, tree)
+    assert (second.name != first.name, second.layers) == (True, 1)
+    assert second.size < first.size / 20
+    code = Path(settings.root) / "code"
+    assert same_files(tree, code / second.name)
+    assert (code / first.name / "package7/part7.py").read_bytes() != changed.read_bytes()
+    assert (code / first.name / "weights").stat().st_ino == (code / second.name / "weights").stat().st_ino
+    changed.unlink()
+    changed.symlink_to("part47.py")
+    assert bring_code(bastion, tree).layers == 1
+    assert not [path.name for path in code.iterdir() if path.name.startswith(".")]
+
+
+def same_files(one: Path, other: Path) -> bool:
+    return not subprocess.run(["diff", "-r", "--no-dereference", str(one), str(other)], check=False, capture_output=True).stdout

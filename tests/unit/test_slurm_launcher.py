@@ -76,11 +76,11 @@ def test_a_controller_that_is_away_is_waited_for(launch: Callable[[Scene], Slurm
 def test_a_job_is_submitted_when_the_controller_is_back(launch: Callable[[Scene], Slurm]) -> None:
     away = Said(1, b"", b"sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)")
     scene = Scene(sbatch=(away, away, Said(0, b"7\n", b"")))
-    launch(scene)._sbatch(NAME)
+    launch(scene)._sbatch(NAME, b"")
     assert scene.submitted == 3
     scene = Scene(sbatch=(Said(1, b"", b"sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: x"),))
     with pytest.raises(LaunchError, match="cluster: invalid partition specified: x; Batch job submission failed: x"):
-        launch(scene)._sbatch(NAME)
+        launch(scene)._sbatch(NAME, b"")
 
 
 def test_what_slurm_has_forgotten(launch: Callable[[Scene], Slurm]) -> None:

@@ -3,6 +3,7 @@
 bastion.py   the connection: strict host keys, kept alive, made again when it drops
 script.py    the batch script and sbatch's options
 states.py    what squeue and sacct say, as values
-staging.py   files there and back
+code.py      the commit's tree, as layers that are sent once
+staging.py   other files there and back
 launcher.py  the verbs: submit, poll, cancel
 """

@@ -14,6 +14,7 @@ from builder.errors import LaunchError
 from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
 from builder.launch.slurm.bastion import Bastion, DroppedError, Said
+from builder.launch.slurm.code import bring_code
 from builder.launch.slurm.script import LOSER, options, pairs, script, words
 from builder.launch.slurm.snapshot import Look, look, parse_look
 from builder.launch.slurm.states import SACCT, SQUEUE, JobState, finished, newest, parse_sacct, parse_squeue
@@ -32,14 +33,15 @@ Say = Callable[[str], None]
 
 @dataclass
 class Slurm:
-    """Jobs of one run. `code` names the commit's files on the cluster, by the image's digest; `say` is told what one waits for.
+    """Jobs of one run. `image` is that whose environment they have where the settings say `container`, by digest; `say` is told what one
+    waits for.
 
     `echo`: what jobs write goes to this process's stdout, too.
     """
 
     bastion: Bastion
     run: str
-    code: str
+    image: str = ""
     say: Say = lambda _: None
     echo: bool = False
     outlives = True
@@ -59,8 +61,7 @@ class Slurm:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.touch()
         if self._find(name, sure=False) is None:
-            self._stage(name, job)
-            self._sbatch(name)
+            self._sbatch(name, self._stage(name, job))
         return name
 
     def poll(self, handle: str, seconds: float) -> Finished | None:
@@ -98,22 +99,19 @@ class Slurm:
     def _directory(self, name: str) -> str:
         return f"{self.settings.root}/runs/{self.run}/{name.removeprefix(self.run + '.')}"
 
-    def _code(self) -> str:
-        return f"{self.settings.root}/code/{self.code}"
-
-    def _stage(self, name: str, job: Job) -> None:
-        staging.ensure(self.bastion, job.workdir, self._code())
+    def _stage(self, name: str, job: Job) -> bytes:
+        """What the job needs, on the cluster; the job's script."""
+        code = f"{self.settings.root}/code/{bring_code(self.bastion, job.workdir).name}"
         directory = self._directory(name)
         there = {str(job.workdir): f"{directory}/code", str(job.base): f"{directory}/files"}
         files: dict[str, Path | bytes] = {"argv": words([_moved(word, there) for word in job.argv]), "env": pairs(_environment(job, there))}
         files |= {f"files/{path.relative_to(job.base)}": path for path in (*job.inputs, *job.outputs) if path.exists()}
         files |= {f"files/{path.relative_to(job.base).parent}/.keep": b"" for path in job.outputs}
         staging.put(self.bastion, files, directory)
+        return script(directory, code, self.settings)
 
-    def _sbatch(self, name: str) -> None:
-        directory = self._directory(name)
-        command = shlex.join(["sbatch", *options(self.settings, name, directory)])
-        text = script(directory, self._code(), self.settings)
+    def _sbatch(self, name: str, text: bytes) -> None:
+        command = shlex.join(["sbatch", *options(self.settings, name, self._directory(name))])
         deadline = time.monotonic() + self.bastion.patience
         while True:
             said = self._once(command, text)
