@@ -72,6 +72,8 @@ DOCUMENTS_OF_RUNS = {
                 "seconds": "how long it took, or null",
                 "tries": "how often it was tried",
                 "kept": "the run whose result it is, where it was not done again",
+                "job": "in Slurm, or null: id, name, state, reason, partition, place, waiting, starts, nodes, cluster, log",
+                "links": "name to URL: those that [links] has for steps and jobs",
             }
         },
     ),

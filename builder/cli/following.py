@@ -13,7 +13,7 @@ from builder.errors import LaunchError
 if TYPE_CHECKING:
     from builder.model.run import RunResult
 
-_SLOW = 10.0  # seconds
+_SLOW, _SOON = 10.0, 5.0  # seconds
 _ENDED = ("succeeded", "failed", "missing", "stopped")
 
 
@@ -30,6 +30,7 @@ class Steps:
     def __call__(self, step: str, record: Mapping[str, Any]) -> None:
         state, now = record["state"], time.monotonic()
         began = self._began.setdefault(step, now)
+        self._tell_waiting(step, record, now - began)
         key = (step, state, record.get("tries", 0))
         if key in self._said or (state == "running" and (now - began < self._patience or "log" not in record)):
             return
@@ -37,6 +38,17 @@ class Steps:
         output.note(f"  {self._line(step, state, record)}")
         if record.get("warning"):
             output.warn(str(record["warning"]))
+
+    def _tell_waiting(self, step: str, record: Mapping[str, Any], waited: float) -> None:
+        """Once for each reason that Slurm gives: places change all the time."""
+        from builder.steps.jobs import JOB, in_words, is_waiting
+
+        job = record.get(JOB)
+        if job and record["state"] == "running" and is_waiting(job) and waited >= _SOON:
+            key = (step, f"waits: {job['reason']}", record.get("tries", 0))
+            if key not in self._said:
+                self._said.add(key)
+                output.note(f"  {step}: {in_words(job)}")
 
     def _line(self, step: str, state: str, record: Mapping[str, Any]) -> str:
         if state == "running":

@@ -85,6 +85,7 @@ def _lines(story: Story) -> Iterator[str]:
         yield f"image {seen.reference}"
     if seen.result.checkpoint:
         yield f"checkpoint {seen.result.checkpoint}"
+    yield from _jobs(seen)
     if back := _restored(seen):
         yield f"restored {output.plural(back['files'], 'file')}, {output.size(back['size'])}, that slim-repo took out of {back['was'][:12]}"
 
@@ -111,6 +112,15 @@ def _family(seen: Seen) -> Iterator[str]:
     children = [child for record in seen.records.values() for child in record.get("children", ())]
     if children:
         yield f"started {', '.join(children)}"
+
+
+def _jobs(seen: Seen) -> Iterator[str]:
+    """Where a step's job in Slurm is, and its log."""
+    from builder.steps.jobs import in_words, jobs_of
+
+    for step, job in jobs_of(seen.records).items():
+        links = "".join(f", {name}: {url}" for name, url in (seen.records[step].get("links") or {}).items())
+        yield f"{step}: {in_words(job)}, {job['cluster']}:{job['log']}{links}"
 
 
 def _restored(seen: Seen) -> dict[str, Any]:
@@ -209,7 +219,8 @@ def as_json(story: Story) -> dict[str, Any]:
 
 def _step(step: str, record: Mapping[str, Any]) -> dict[str, Any]:
     times = {"started": record.get("started", ""), "ended": record.get("ended", ""), "seconds": _seconds(record)}
-    return {"step": step, **times, "tries": record.get("tries", 1), "kept": record.get("kept", "")}
+    more = {"kept": record.get("kept", ""), "job": record.get("job"), "links": record.get("links", {})}
+    return {"step": step, **times, "tries": record.get("tries", 1), **more}
 
 
 def changes_json(since: Changes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from builder.data.ledger import Ledger, Warn, seconds_of
 from builder.model.run import RunResult
 from builder.steps.explain import ended_of, seconds_of_run, started_of
+from builder.steps.jobs import waiting_words
 from builder.steps.outcome import Records, facts_of, result_of, state_of
 
 OPEN = ("starting", "submitting", "submitted", "waiting", "running")
@@ -33,7 +34,9 @@ class Seen:
 
     @classmethod
     def of(cls, run: str, records: Records) -> Seen:
-        return cls(run, records, state_of(records))
+        """What its steps wait for in Slurm is written down; what else it waits for is not."""
+        seen = cls(run, records, state_of(records))
+        return replace(seen, detail=waiting_words(records)) if seen.is_open else seen
 
     @property
     def is_open(self) -> bool:

@@ -45,7 +45,7 @@ def _here(seen: Seen) -> Seen:
     """Of this machine, or of another one, which alone can tell."""
     record = seen.records.get(RUN, {})
     if "supervisor" not in record:  # announced by the run that starts it
-        return replace(seen, state="lost") if seen.started and time.time() - seconds_of(seen.started) > 30 * _COMING else seen
+        return replace(seen, state="lost", detail="") if seen.started and time.time() - seconds_of(seen.started) > 30 * _COMING else seen
     if is_alive(record) is not False:
         return seen
     if record.get("container"):
@@ -53,7 +53,7 @@ def _here(seen: Seen) -> Seen:
 
         if container_runs(str(record["container"])):
             return replace(seen, detail=_ALONE)
-    return replace(seen, state="lost")
+    return replace(seen, state="lost", detail="")
 
 
 def _ask(runs: Sequence[Seen], connect: Connect, warn: Warn) -> dict[str, Seen]:
@@ -84,7 +84,7 @@ def on_argo(seen: Seen, workflow: Mapping[str, Any] | None) -> Seen:
     """The run as its workflow has it; None: the cluster has none of that name."""
     if workflow is None:
         coming = seen.state in ("starting", "submitting") and time.time() - seconds_of(seen.started) < _COMING
-        return seen if coming else replace(seen, state="lost")
+        return seen if coming else replace(seen, state="lost", detail="")
     status = workflow.get("status") or {}
     phase, message = str(status.get("phase") or ""), str(status.get("message") or "")
     if phase in _PHASES:
@@ -95,7 +95,7 @@ def on_argo(seen: Seen, workflow: Mapping[str, Any] | None) -> Seen:
     if workflow.get("spec", {}).get("suspend"):
         return replace(seen, state="waiting", detail="suspended")
     stuck = next(filter(None, (_stuck(node) for node in (status.get("nodes") or {}).values())), "")
-    return replace(seen, state="running" if phase == "Running" or seen.state == "running" else "submitted", detail=stuck)
+    return replace(seen, state="running" if phase == "Running" or seen.state == "running" else "submitted", detail=stuck or seen.detail)
 
 
 def waiting_words(lock: str, free: int, most: int) -> str:

@@ -89,7 +89,8 @@ _DURATION = re.compile(r"(\d+)(s|m|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ENDS = re.compile(r"(failed|timeout|killed|memory|lost|exit:\d{1,3})\Z")
 _KUBERNETES = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-_PLACEHOLDERS = {"run", "flow", "commit", "workflow", "namespace"}
+_PLACEHOLDERS = {"run", "flow", "commit", "workflow", "namespace", "step", "job", "job_name", "job_log"}
+_EVENTS = ("started", "queued", "succeeded", "failed")
 
 
 def seconds(value: str) -> int:
@@ -164,8 +165,8 @@ def ends(values: Iterable[str]) -> None:
 
 def events(values: Iterable[str]) -> None:
     for value in values:
-        if value not in ("started", "succeeded", "failed"):
-            raise ValueError("a list of `started`, `succeeded` and `failed`")
+        if value not in _EVENTS:
+            raise ValueError(f"a list of {', '.join(f'`{event}`' for event in _EVENTS)}")
 
 
 def types(values: Mapping[str, str]) -> None:

@@ -125,7 +125,9 @@ class NotifySettings:
     token_env: str = key("SLACK_BOT_TOKEN", "the environment variable with a bot's token: messages of a run form a thread", checks.variable)
     channel: str = key("", "the channel, for a bot")
     secret: str = key("", "the Kubernetes secret whose keys are these variables")
-    on: tuple[str, ...] = key(("started", "succeeded", "failed"), "which events of a step are told", checks.events)
+    on: tuple[str, ...] = key(
+        ("started", "queued", "succeeded", "failed"), "which events of a step are told; `queued`: its job waits in Slurm", checks.events
+    )
     steps: tuple[str, ...] = key((), "only these steps (and the run itself, `run`); all when empty")
     api: str = key("", "another address of Slack's API, for a proxy or a test")
 

@@ -95,7 +95,11 @@ class Tables:
     launch: Mapping[str, LaunchSettings] = table("where steps run, by step")
     queue: Mapping[str, QueueSettings] = table("queueing, by flow")
     notify: NotifySettings = field(default_factory=NotifySettings)
-    links: Mapping[str, str] = table("links by name; `{run}`, `{flow}`, `{commit}`, `{workflow}`, `{namespace}` are replaced", checks.links)
+    links: Mapping[str, str] = table(
+        "links by name; `{run}`, `{flow}`, `{commit}`, `{workflow}`, `{namespace}` are replaced, and of a step `{step}`, `{job}` (its "
+        "number in Slurm), `{job_name}`, `{job_log}`",
+        checks.links,
+    )
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
     metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)

@@ -9,6 +9,7 @@ from typing import Any
 from builder.model.run import Metric, RunResult, Training, finite
 from builder.steps.markdown import details, summary
 from builder.steps.request import Task
+from builder.steps.root import ledger_of
 
 _MOST, _MARKED = 1000, 50
 """Points of a curve: more are thinned out, so many have a mark each."""
@@ -21,7 +22,7 @@ def show(card: Any, task: Task, result: RunResult, training: Training) -> None:
     card.append(cards.Markdown(summary(task.request, result)))
     if training.losses:
         card.append(cards.VegaChart(loss_chart(training)))
-    card.append(cards.Markdown(details(result)))
+    card.append(cards.Markdown(details(result, ledger_of(task.request).read(result.run))))
 
 
 def loss_chart(training: Training) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from builder.errors import LaunchError, ProgramMissingError
 from builder.launch import Job, Launcher, finish
@@ -43,19 +44,24 @@ def directory(request: Request, step: str) -> Path:
     return Path(request.place.output) / step
 
 
-def run_command(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str], attempt: int = 1) -> Ended:
-    """Executes a command whose placeholders are filled from `values` (config, checkpoint, action), for the `attempt`th time.
+def run_command(
+    request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str], facts: dict[str, Any] | None = None
+) -> Ended:
+    """Executes a command whose placeholders are filled from `values` (config, checkpoint, action).
+
+    `facts` are what the step's record says: how often it was tried (`tries`), and, while a job waits for its turn, how that stands.
 
     Its log and metrics go to the data root however it ends. Raises LaunchError, with how it ended and the end of the log, when
     it does not end well.
     """
-    job = replace(_job(request, step, command, values), attempt=attempt)
+    facts = {} if facts is None else facts
+    job = replace(_job(request, step, command, values), attempt=facts.get("tries", 1))
     started, kills = time.monotonic(), ends.oom_kills()
     limit = request.launching(step).timeout
     if request.place.echo:
         markers.say(markers.BEGINS)
     try:
-        finished = finish(launcher_for(request, step), job, seconds(limit) if limit else None)
+        finished = finish(launcher_for(request, step, facts), job, seconds(limit) if limit else None)
     except ProgramMissingError as error:
         raise _no_program(_key(request, values), job, error) from error
     finally:
@@ -69,14 +75,16 @@ def run_command(request: Request, step: str, command: tuple[str, ...], values: M
     return Ended(contract.read_metrics(metrics_path(request, step)), job.log, took)
 
 
-def launcher_for(request: Request, step: str) -> Launcher:
-    """What executes the step's command, as the settings say."""
+def launcher_for(request: Request, step: str, facts: dict[str, Any]) -> Launcher:
+    """What executes the step's command, as the settings say. `facts` hear of a job while it waits."""
     launch = request.launching(step)
     if launch.on == "slurm":
         from builder.launch.slurm.bastion import Bastion
         from builder.launch.slurm.launcher import Slurm
+        from builder.steps.job_news import JobNews
 
-        return Slurm(Bastion(launch.slurm), request.run, say=markers.note, echo=request.place.echo)
+        heard = JobNews(request, step, facts).heard
+        return Slurm(Bastion(launch.slurm), request.run, say=markers.note, heard=heard, echo=request.place.echo)
     return Here(os.environ, echo=request.place.echo)
 
 

@@ -42,7 +42,7 @@ def _evaluate(task: Task, step: str, action: str, command: tuple[str, ...], conf
     request = task.request
     values = {"config": str(config_file(request, config)), "checkpoint": str(_fetched(request, step, checkpoint)), "action": action}
     facts.update(restored(request))
-    ended = run_command(request, step, command, values, facts["tries"])
+    ended = run_command(request, step, command, values, facts)
     where = f"{request.run}: step {step}"
     score = find_score(ended, request.settings.scores.get(action), Path(request.place.workdir), where)
     facts.update(score=score, seconds=round(ended.seconds, 3))

@@ -32,7 +32,7 @@ def _train(task: Task, config: Config, facts: Facts) -> Training:
     directory.mkdir(parents=True, exist_ok=True)
     values = {"config": str(config_file(request, config)), "checkpoint": str(directory)}
     facts.update(restored(request))
-    ended = run_command(request, STEP, request.settings.command, values, facts["tries"])
+    ended = run_command(request, STEP, request.settings.command, values, facts)
     frozen = freeze(objects_of(request), _checkpoint(request, directory))
     losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)
     training = Training(frozen.digest, losses, ended.seconds, frozen.size)

@@ -1,21 +1,28 @@
-"""Links from a run to other tools, by the templates of the settings."""
+"""Links from a run, and from its steps, to other tools, by the templates of the settings."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from builder.steps.request import Request
 
-_ARGO = ("{workflow}", "{namespace}")
+_WORD = re.compile(r"\{\w+\}")
+_ARGO = ("workflow", "namespace")
 
 
-def links_of(request: Request) -> dict[str, str]:
-    """Name to URL. On Argo the run's name is its workflow's; elsewhere there is none, and no link that needs one."""
-    on_argo = request.on == "argo"
-    values = {"run": request.run, "flow": request.flow, "commit": request.commit, "workflow": request.run, "namespace": request.namespace}
-    wanted = {name: template for name, template in request.links.items() if on_argo or not any(word in template for word in _ARGO)}
-    return {name: _filled(template, values) for name, template in wanted.items()}
+def links_of(request: Request, step: str = "", job: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Name to URL; of a step, and of its job in Slurm where it has one. A link that needs what there is not is left out: on Argo the
+    run's name is its workflow's, elsewhere there is none.
+    """
+    values = {"run": request.run, "flow": request.flow, "commit": request.commit, "step": step}
+    values |= dict(zip(_ARGO, (request.run, request.namespace), strict=True)) if request.on == "argo" else {}
+    values |= {"job": str(job["id"]), "job_name": str(job["name"]), "job_log": str(job["log"])} if job else {}
+    known = {f"{{{name}}}": value for name, value in values.items() if value}
+    filled = {name: _filled(template, known) for name, template in request.links.items()}
+    return {name: url for name, url in filled.items() if not _WORD.search(url)}
 
 
-def _filled(template: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        template = template.replace(f"{{{name}}}", value)
-    return template
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    return _WORD.sub(lambda word: values.get(word[0], word[0]), template)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 from builder.model.run import RunResult, finite
+from builder.steps.jobs import jobs_of
+from builder.steps.outcome import Records
 from builder.steps.request import Request
 
 _BACKTICK = "\N{MODIFIER LETTER GRAVE ACCENT}"  # looks like one, and ends no code
@@ -13,8 +15,8 @@ _HARMLESS = re.compile(r"[\w .,:;/'\"?()-]*")
 _EMPHASIS = re.compile(r"\b_|_\b|^\s*-")
 
 
-def render(request: Request, result: RunResult) -> str:
-    return f"{summary(request, result)}\n{details(result)}"
+def render(request: Request, result: RunResult, records: Records) -> str:
+    return f"{summary(request, result)}\n{details(result, records)}"
 
 
 def summary(request: Request, result: RunResult) -> str:
@@ -22,9 +24,9 @@ def summary(request: Request, result: RunResult) -> str:
     return "\n".join(_summary(request, result)) + "\n"
 
 
-def details(result: RunResult) -> str:
-    """Where to look further, and what exactly ran."""
-    return "\n".join(_details(result)) + "\n"
+def details(result: RunResult, records: Records) -> str:
+    """Where to look further, and what exactly ran. `records` are those of the run's steps."""
+    return "\n".join([*_details(result), *_jobs(records)]) + "\n"
 
 
 def _summary(request: Request, result: RunResult) -> Iterator[str]:
@@ -41,12 +43,24 @@ def _summary(request: Request, result: RunResult) -> Iterator[str]:
 def _details(result: RunResult) -> Iterator[str]:
     web = {name: url for name, url in result.links.items() if is_web(url)}
     if web:
-        yield " · ".join(f"[{plain(name)}]({url.replace(' ', '%20').replace(')', '%29')})" for name, url in web.items()) + "\n"
+        yield " · ".join(f"[{plain(name)}]({_target(url)})" for name, url in web.items()) + "\n"
     for name, value in facts(result):
         yield f"- {name}: {value}"
     for name, place in result.links.items():
         if name not in web:
             yield f"- {plain(name)}: `{place}`"
+
+
+def _jobs(records: Records) -> Iterator[str]:
+    """The jobs of Slurm, with the links to their logs."""
+    for step, job in jobs_of(records).items():
+        links = records[step].get("links") or {}
+        told = [f"[{plain(name)}]({_target(url)})" if is_web(url) else f"{plain(name)}: `{url}`" for name, url in links.items()]
+        yield " · ".join([f"- {step}: job `{job['id']}` on {plain(str(job['cluster']))}", *told])
+
+
+def _target(url: str) -> str:
+    return url.replace(" ", "%20").replace(")", "%29")
 
 
 def is_web(url: str) -> bool:
@@ -76,6 +90,7 @@ def score_table(result: RunResult) -> Iterator[str]:
 
 def facts(result: RunResult) -> Iterator[tuple[str, str]]:
     yield "run", f"`{result.run}`"
+    yield "commit", f"`{result.commit}`"
     yield "image", f"`{result.reference}`"
     yield "configuration", f"`{result.config}`"
     if result.checkpoint:

@@ -35,6 +35,16 @@ def of_step(request: Request, step: str, record: Mapping[str, Any]) -> None:
         _tell(request, step, event, lambda: wording.of_step(request, step, event, record), loud=event == "failed")
 
 
+def of_job(request: Request, step: str, news: str, record: Mapping[str, Any]) -> None:
+    """Tells how the step's job stands in Slurm's queue: once for each `news`, whichever pods wait for it."""
+    if not is_wanted(request.notify, step, "queued"):
+        return
+    from builder.steps import wording
+
+    if _is_first(request, news):
+        _tell(request, step, "queued", lambda: wording.of_job(request, step, record))
+
+
 def once_of_step(request: Request, step: str, record: Mapping[str, Any]) -> None:
     """As `of_step`, where many write down how a step stands: what one of them has told, nobody tells again. A start comes before an end."""
     if not request.notify.slack:

@@ -19,7 +19,7 @@ from builder.steps.root import ledger_of
 T = TypeVar("T")
 Facts = dict[str, Any]
 LOST = "lost"
-_OF_THE_OTHER_RUN = frozenset({"schema", "run", "step", "host", "attempt", "started", "ended", "log", "tries", "failures", "links"})
+_OF_THE_OTHER_RUN = frozenset({"schema", "run", "step", "host", "attempt", "started", "ended", "log", "tries", "failures", "links", "job"})
 
 
 class UnansweredError(LaunchError):

@@ -72,7 +72,7 @@ def _write(request: Request, result: RunResult, training: Training) -> None:
     document = json.dumps({"schema": SCHEMA, **result.to_json(), "losses": curve}, indent=1)
     output = Path(request.place.output)
     write_whole(output / FILE, f"{document}\n".encode())
-    write_whole(output / "report.md", markdown.render(request, result).encode())
+    write_whole(output / "report.md", markdown.render(request, result, ledger_of(request).read(request.run)).encode())
     publish(request, "", {FILE: output / FILE, "report.md": output / "report.md"})
 
 

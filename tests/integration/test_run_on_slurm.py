@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from builder.cli.frame import run as builder
 from builder.demo.history import make_repository
 from tests.fixtures.servers import SlurmServer
+from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
 
@@ -51,6 +53,28 @@ def test_one_word_moves_a_step(team: Path, capsys: pytest.CaptureFixture[str], s
     capsys.readouterr()
     assert builder(["logs", there["run"], "finetune"]) == 0
     assert "loss" in capsys.readouterr().out
+
+
+def test_what_waits_is_seen_everywhere(team: Path, capsys: pytest.CaptureFixture[str], slurm: SlurmServer) -> None:
+    with (team / "builder.toml").open("a") as file:
+        file.write('partition = "short"\noptions = ["--exclusive"]\n[links]\n"job log" = "https://logs.test/{job}?file={job_log}"\n')
+    holder = slurm.say("sbatch", "--parsable", "-p", "short", "-t", "5", "--exclusive", "--output=/dev/null", "--wrap", "sleep 300")
+    words = [sys.executable, "-m", "builder", "run", "finetune", "--place", "finetune=slurm"]
+    running = subprocess.Popen(words, env={**os.environ, "PYTHONSAFEPATH": "1"}, stderr=subprocess.PIPE, text=True)
+    try:
+        seen = until(lambda: next((run for run in said(capsys, "status") if "waits" in run["detail"]), None))
+        assert re.match(r"finetune: job \d+ waits in short, place \d+ of \d+ \((Resources|Priority)\)", seen["detail"])
+        (step,) = [step for step in said(capsys, "show", seen["run"])["steps"] if step["step"] == "finetune"]
+        assert (step["job"]["state"], step["job"]["name"]) == ("PENDING", f"{seen['run']}.finetune-a1")
+        assert step["links"] == {"job log": f"https://logs.test/{step['job']['id']}?file={step['job']['log']}"}
+    finally:
+        slurm.say("scancel", holder)
+    assert running.wait(300) == 0, running.communicate()[1]
+    assert "finetune: job" in running.communicate()[1]
+    assert builder(["show", seen["run"]]) == 0
+    assert f"finetune: job {step['job']['id']} ran on n1: COMPLETED" in capsys.readouterr().out
+    report = (team / ".builder/data/runs" / seen["run"] / "report.md").read_text()
+    assert f"- finetune: job `{step['job']['id']}` on 127.0.0.1" in report
 
 
 def test_a_run_that_is_stopped_leaves_no_job(team: Path, slurm: SlurmServer) -> None:

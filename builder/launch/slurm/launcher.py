@@ -29,12 +29,13 @@ _MARK = "\n--builder--\n"
 _CHUNK = 4 << 20  # bytes of log at once
 
 Say = Callable[[str], None]
+Heard = Callable[[JobState, str], None]
 
 
 @dataclass
 class Slurm:
     """Jobs of one run. `image` is that whose environment they have where the settings say `container`, by digest; `say` is told what one
-    waits for.
+    waits for, `heard` at each look how the job stands, and where its log is on the cluster.
 
     `echo`: what jobs write goes to this process's stdout, too.
     """
@@ -43,6 +44,7 @@ class Slurm:
     run: str
     image: str = ""
     say: Say = lambda _: None
+    heard: Heard = lambda _job, _log: None
     echo: bool = False
     outlives = True
     _jobs: dict[str, Job] = field(default_factory=dict)
@@ -174,7 +176,7 @@ class Slurm:
 
     def _judge(self, name: str, job: JobState | None, end: str) -> Finished | None:
         if job is not None and job.is_open:
-            self._tell(job)
+            self._tell(name, job)
             return None
         if job is None:
             job = self._in_accounting(name)
@@ -186,10 +188,12 @@ class Slurm:
             raise LaunchError(f"{self.run}: Slurm knows nothing of job {name}", "it was purged before it could write its end", "lost")
         self._collect(name)
         if end and (job is None or job.state in ("COMPLETED", "FAILED")):
+            self.heard(job or JobState("", name, "COMPLETED" if end == "0" else "FAILED"), f"{self._directory(name)}/log")
             return Finished(int(end))
         assert job is not None
         if not job.exit:
             job = self._in_accounting(name) or job
+        self.heard(job, f"{self._directory(name)}/log")
         ended = finished(job.state, job.exit)
         if ended.code == LOSER and not end:
             raise LaunchError(f"{self.run}: job {name} found another one at work", "try again", "lost")
@@ -209,7 +213,8 @@ class Slurm:
             names = [str(path.relative_to(job.base)) for path in job.outputs]
             staging.fetch(self.bastion, f"{directory}/files", names, job.base)
 
-    def _tell(self, job: JobState) -> None:
+    def _tell(self, name: str, job: JobState) -> None:
+        self.heard(job, f"{self._directory(name)}/log")
         starts = f", starts about {job.starts}" if job.starts else ""
         self._say(f"job {job.id} {job.state.lower()}{f' ({job.reason}{starts})' if job.is_waiting else f' on {job.nodes}'}")
 

@@ -34,7 +34,7 @@ RESULT = RunResult(
 def test_a_whole_report(tmp_path: Path) -> None:
     request = replace(request_in(tmp_path), subject="Stop sooner, at first_loss")
     assert (
-        render(request, RESULT)
+        render(request, RESULT, {})
         == """\
 # finetune at aaaaaaaaaaaa: succeeded
 
@@ -53,6 +53,7 @@ Change: since run-0, the last green run of the default branch.
 [argo](https://argo.test/a%20(b%29)
 
 - run: `run-1`
+- commit: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`
 - image: `registry.test/x@sha256:00`
 - configuration: `sha256:c0`
 - checkpoint: `sha256:c4`
@@ -63,7 +64,7 @@ Change: since run-0, the last green run of the default branch.
 
 
 def test_without_a_run_before_it_nothing_has_changed(tmp_path: Path) -> None:
-    text = render(request_in(tmp_path), replace(RESULT, baseline={}, holes={}, loss=None, checkpoint="", links={}))
+    text = render(request_in(tmp_path), replace(RESULT, baseline={}, holes={}, loss=None, checkpoint="", links={}), {})
     assert "|  | value |\n| --- | ---: |\n| click | 0.5000 |\n" in text
     for word in ("loss", "hange", "checkpoint"):
         assert word not in text
@@ -97,6 +98,29 @@ def test_a_long_curve_is_thinned_out_evenly() -> None:
         assert 500 <= len(shown) <= 1000 if count > 1000 else len(shown) == count
         assert shown[-1] == losses[-1]
         assert len({b.step - a.step for a, b in pairwise(shown)}) <= 1
+
+
+def test_the_jobs_of_steps_with_their_links(tmp_path: Path) -> None:
+    job = {"id": "7", "cluster": "login_node", "state": "COMPLETED"}
+    records = {
+        "finetune": {"state": "succeeded", "started": "", "job": job, "links": {"log": "https://l.test/7 (x)"}},
+        "end": {"state": "running"},
+    }
+    text = render(request_in(tmp_path), RESULT, records)
+    assert text.endswith("- finetune: job `7` on login_node · [log](https://l.test/7%20(x%29)\n")
+
+
+def test_links_of_a_step_and_its_job(tmp_path: Path) -> None:
+    links = {
+        "slurm": "https://s.test/{job}/{job_name}?file={job_log}",
+        "logs": "https://l.test/{run}/{step}",
+        "run": "https://r.test/{run}",
+    }
+    request = replace(request_in(tmp_path), links=links)
+    job = {"id": "7", "name": "run-1.finetune-a1", "log": "/shared/{step}/log"}
+    assert links_of(request) == {"run": "https://r.test/run-1"}
+    assert links_of(request, "finetune") == {"logs": "https://l.test/run-1/finetune", "run": "https://r.test/run-1"}
+    assert links_of(request, "finetune", {**job, "log": "/shared/log"})["slurm"] == "https://s.test/7/run-1.finetune-a1?file=/shared/log"
 
 
 def test_links_are_filled_where_their_words_mean_something(tmp_path: Path) -> None:
