@@ -82,7 +82,7 @@ def steps_of(reader: Reader, seen: Seen) -> list[str]:
         request = kept_request(reader.objects, seen.run)
     except DataError:
         return begun
-    return begun if request.settings.file else list(steps_for(request.evals))
+    return begun if request.settings.file else list(steps_for(request))
 
 
 def anything(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--on", type=click.Choice(["local", "docker", "argo"]), help="Where to run. Default: `[run] on`.")
 @click.option("--config", metavar="FILE", default="", help="Another configuration file of the commit, relative to its root.")
 @click.option("--place", metavar="STEP=WHERE", multiple=True, help="Run this step elsewhere, once: here, slurm or jobset.")
+@click.option("--initial", metavar="CHECKPOINT", default="", help="Training starts from this checkpoint: a run, or `sha256:...`.")
 @click.option("--include", metavar="GLOB", multiple=True, help="Without @REV: let in untracked files over 10 MB or that look like secrets.")
 @click.option("--wait/--detach", default=None, help="Follow the run to its end, or return when it is started. Default: --detach on argo.")
 @click.option("--again", is_flag=True, help="Run it even if the very same ran already.")
@@ -63,6 +64,7 @@ def command(
     on: str | None,
     config: str,
     place: tuple[str, ...],
+    initial: str,
     include: tuple[str, ...],
     wait: bool | None,
     again: bool,
@@ -82,7 +84,7 @@ def command(
     from builder.steps.request import Start
 
     start = Start.unpack(child) if child else None
-    asked = Asked(Target.parse(target), Overrides.parse(overrides), on or "", config, include, place, start)
+    asked = Asked(Target.parse(target), Overrides.parse(overrides), on or "", config, include, place, start, initial)
     if include and asked.target.revision is not None:
         raise UsageError("--include only goes with the working tree", f"leave out @{asked.target.revision}, or --include")
     with making(repo, refresh=refresh) as maker, told_in_ledger(maker, start):

@@ -15,6 +15,7 @@ from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
+    from builder.cli.reading import Reader
     from builder.deploy.compile import Source
     from builder.model.image import BuiltImage
     from builder.model.oci import Manifest
@@ -63,7 +64,9 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks for, word by word. `child`: as what another run starts this one."""
+    """What the command line asks for, word by word. `child`: as what another run starts this one; `initial` is a run, or the digest of a
+    checkpoint, from which training starts.
+    """
 
     target: Target
     overrides: Overrides
@@ -72,6 +75,7 @@ class Asked:
     include: Sequence[str] = ()
     place: Sequence[str] = ()
     child: Start | None = None
+    initial: str = ""
 
 
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
@@ -97,10 +101,28 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     origin = origin or (asked.child.origin if asked.child else Origin(who=who()))
     origin = replace(origin, main=snapshot is None and on_default_branch(maker.git, commit))
     python = interpreter.path if interpreter else ""
-    wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin)
+    initial = asked.child.initial if asked.child else initial_checkpoint(Reader.beside(maker), asked.initial)
+    wanted = Wanted(target.flow, commit, settings, asked.overrides, asked.config or flow.config, python, origin, initial)
     check_externals(maker.git, wanted, None if on == "argo" else os.environ)
     run, label = asked.child.run if asked.child else "", _label(target.flow, commit, snapshot)
     return Prepared(wanted, on, resolve_config(maker.git, wanted), interpreter, label, source_of(maker.git, wanted), run)
+
+
+def initial_checkpoint(reader: Reader, asked: str) -> str:
+    """The digest of the checkpoint that is meant: a run's, or the one that is named. Raises UsageError, DataError."""
+    from builder.data.checkpoints import check
+    from builder.steps.outcome import result_of
+
+    if not asked or asked.startswith("sha256:"):
+        return check(reader.objects, asked).digest if asked else ""
+    records = reader.ledger.read(asked)
+    if not records:
+        hint = "a run's name, or sha256:... of a checkpoint; `builder status` lists runs"
+        raise UsageError(f"--initial {asked}: there is no such run", hint)
+    checkpoint = result_of(asked, records).checkpoint
+    if not checkpoint:
+        raise UsageError(f"--initial {asked}: that run has no checkpoint", f"`builder show {asked}` says how far it came")
+    return check(reader.objects, checkpoint).digest
 
 
 def _interpreter(maker: Maker, setting: str, flow: str) -> Interpreter:

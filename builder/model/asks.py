@@ -11,8 +11,10 @@ from typing import Any
 from builder.errors import LaunchError
 
 FORM = 'every line of $BUILDER_OUTBOX is JSON: {"start": "finetune", "rev": "same", "set": {"lr": 0.1}}'
-_KEYS = {"start": str, "rev": str, "set": dict, "evals": list, "on": str}
+_KEYS = {"start": str, "rev": str, "set": dict, "evals": list, "on": str, "initial": str}
 _TARGETS = ("local", "docker", "argo")
+_CHECKPOINT = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_NO_CHECKPOINT = f"sha256:{'0' * 64}"
 _FLOW = re.compile(r"[a-z][a-z0-9-]{0,21}\Z")
 
 
@@ -28,5 +30,7 @@ def check_line(raw: Mapping[str, Any], where: str) -> None:
         raise LaunchError(f"{where} names no flow to start", FORM)
     if not all(isinstance(action, str) for action in raw.get("evals", ())):
         raise LaunchError(f"{where}: evals must be the names of action types", '"evals": ["click", "type"]')
+    if not _CHECKPOINT.match(raw.get("initial", _NO_CHECKPOINT)):
+        raise LaunchError(f"{where}: {raw['initial'][:200]} is no checkpoint", "sha256:..., as `builder show` has it")
     if raw.get("on", "argo") not in _TARGETS:
         raise LaunchError(f"{where}: a run cannot be on {raw['on']}", f"on is one of {', '.join(_TARGETS)}, or left out")

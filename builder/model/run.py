@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-STEPS = ("start", "finetune", "freeze", "evaluate", "join", "end")
-"""Of the built-in flow, in order; `evaluate` is done once for every action type, as `evaluate-ACTION`."""
+STEPS = ("start", "train", "finetune", "freeze", "evaluate", "join", "handover", "end")
+"""Of the built-in flows, in order; `evaluate` is done once for every action type, as `evaluate-ACTION`."""
+
+TRAINING = ("finetune", "train")
+"""Those whose command leaves a checkpoint."""
+
+_STEPS_OF_TRAIN = ("start", "train", "freeze", "handover", "end")
+
+
+def steps_of_kind(kind: str) -> tuple[str, ...]:
+    """Of one built-in flow."""
+    return _STEPS_OF_TRAIN if kind == "train" else tuple(step for step in STEPS if step not in ("train", "handover"))
 
 
 @dataclass(frozen=True, slots=True)

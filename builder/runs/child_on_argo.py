@@ -72,7 +72,7 @@ def child_request(request: Request, start: Start, template: Mapping[str, Any]) -
     """What the template's steps are told for this run. Raises SettingsError, UsageError where its flow does not take the words."""
     released = released_request(template)
     settings, asked = released.settings, Overrides(start.overrides, start.evals)
-    child = replace(released, run=start.run, overrides=words_for(settings, asked), origin=start.origin)
+    child = replace(released, run=start.run, overrides=words_for(settings, asked), origin=start.origin, initial=start.initial)
     if settings.file:
         return child
     if child.overrides:

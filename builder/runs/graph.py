@@ -17,7 +17,7 @@ from builder.model.oci import Manifest
 from builder.model.removed import Removed
 from builder.runs.history import Seen
 from builder.steps.freeze import owner_key
-from builder.steps.outcome import Records
+from builder.steps.outcome import Records, training_of
 from builder.stores.interface import Store
 
 
@@ -126,7 +126,7 @@ def checkpoints_of(runs: Sequence[Seen]) -> tuple[CheckpointNode, ...]:
 
 def checkpoints_in(records: Records) -> Iterator[tuple[str, int, bool]]:
     """The checkpoint of a run with its size, and whether the run made it: one that is kept is another run's."""
-    training, frozen = records.get("finetune", {}), records.get("freeze", {})
+    training, frozen = training_of(records), records.get("freeze", {})
     digest = str((training.get("result") or {}).get("checkpoint") or frozen.get("checkpoint") or "")
     if digest:
         size = int(frozen.get("size") or (training.get("result") or {}).get("size") or 0)

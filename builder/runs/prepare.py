@@ -64,11 +64,26 @@ def choose_flow(name: str, settings: Settings) -> FlowSettings:
         return flow
     if not flow.command:
         raise SettingsError(f"[flow.{name}] has no command", 'such as command = ["python", "-m", "train", "--config", "{config}"]')
-    if not flow.evals:
+    if is_train(name, flow):
+        _check_train(name, flow, settings)
+    elif not flow.evals:
         raise SettingsError(
             f"[flow.{name}.evals] has no action type", 'such as click = ["python", "-m", "evaluate", "--checkpoint", "{checkpoint}"]'
         )
     return flow
+
+
+def _check_train(name: str, flow: FlowSettings, settings: Settings) -> None:
+    if flow.evals:
+        raise SettingsError(f"[flow.{name}.evals]: train evaluates nothing", "the flow that it starts does: [flow.finetune.evals]")
+    if not flow.starts:
+        return
+    if flow.starts not in settings.flow:
+        hint = f'starts = "" in [flow.{name}] starts none'
+        raise SettingsError(f"[flow.{name}] starts {flow.starts} with its checkpoint, and there is no [flow.{flow.starts}]", hint)
+    if settings.flow[flow.starts].after == name:
+        hint = f"`after` would start it again, without the checkpoint: leave it out of [flow.{flow.starts}]"
+        raise SettingsError(f"[flow.{name}] starts {flow.starts} already", hint)
 
 
 def flow_file(name: str, flow: FlowSettings) -> Path:
@@ -76,7 +91,8 @@ def flow_file(name: str, flow: FlowSettings) -> Path:
     try:
         return data_path(f"workflows/{flow.use or name}.py")
     except BuilderError:
-        raise SettingsError(f"[flow.{name}] use: there is no built-in flow {flow.use or name!r}", 'built in: use = "finetune"') from None
+        built_in = 'built in: use = "finetune", use = "train"'
+        raise SettingsError(f"[flow.{name}] use: there is no built-in flow {flow.use or name!r}", built_in) from None
 
 
 def chosen_evals(name: str, flow: FlowSettings, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -155,8 +171,9 @@ def check_flow(name: str, flow: FlowSettings, overrides: Overrides, config: str)
 
 def _check_placeholders(name: str, flow: FlowSettings) -> None:
     """A placeholder that means nothing must not come to light after the training."""
-    known = dict.fromkeys(("config", "checkpoint", "output"), "")
+    known = dict.fromkeys(("config", "checkpoint", "output", "initial"), "")
     contract.fill(flow.command, known, f"[flow.{name}] command")
+    del known["initial"]  # an evaluation has the checkpoint alone
     for action, command in flow.evals.items():
         if isinstance(command, tuple):
             contract.fill(command, {**known, "action": action}, f"[flow.{name}.evals] {action}")
@@ -186,6 +203,7 @@ class Wanted:
     config: str
     python: str = ""
     origin: Origin = field(default_factory=Origin)
+    initial: str = ""
 
 
 def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place, restore: str = "") -> Request:
@@ -207,6 +225,7 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         on=on,
         namespace=settings.deploy.namespace if on == "argo" else "",
         origin=wanted.origin,
+        initial=wanted.initial,
         launch=settings.launch,
         notify=settings.notify,
         tracker=settings.tracker,
@@ -224,8 +243,19 @@ def following_flows(flow: str, settings: Settings) -> list[str]:
     """The flows that come after it, those that come after these, and so on: each once, without itself."""
     found: list[str] = [flow]
     for before in found:  # grows meanwhile
-        found += [name for name, other in sorted(settings.flow.items()) if other.after == before and name not in found]
+        then = [name for name, other in sorted(settings.flow.items()) if other.after == before]
+        found += [name for name in (*then, *_handed(before, settings)) if name not in found]
     return found[1:]
+
+
+def _handed(flow: str, settings: Settings) -> list[str]:
+    """The flow that gets the checkpoint of this one, if it trains."""
+    known = settings.flow.get(flow)
+    return [known.starts] if known and is_train(flow, known) and known.starts else []
+
+
+def is_train(name: str, flow: FlowSettings) -> bool:
+    return not flow.file and (flow.use or name) == "train"
 
 
 def starter_for(request: Request, settings: Settings) -> dict[str, Any] | None:
@@ -240,4 +270,4 @@ def starter_for(request: Request, settings: Settings) -> dict[str, Any] | None:
 def release_request(request: Request) -> Request:
     """What a template of the request's flow and commit holds: no run, and nothing that this one run was asked."""
     settings = request.settings
-    return replace(request, run="", overrides=(), origin=Origin(), config=settings.config, evals=tuple(sorted(settings.evals)))
+    return replace(request, run="", overrides=(), origin=Origin(), initial="", config=settings.config, evals=tuple(sorted(settings.evals)))

@@ -22,6 +22,8 @@ def _words(request: Request, settings: Settings) -> Iterator[str]:
         yield f"evals={','.join(request.evals)}"
     if request.config != flow.config:
         yield from ("--config", request.config)
+    if request.initial:
+        yield from ("--initial", request.initial)
     if request.on != settings.run.on:
         yield from ("--on", request.on)
     for step, launch in request.launch.items():

@@ -38,10 +38,11 @@ def go_on(seen: Seen, request: Request, redo: str, who: str) -> Request:
 
 def check_step(step: str, request: Request) -> None:
     """`evaluate` is all of its action types. Raises UsageError when the run has no such step."""
-    known = ("evaluate", *steps_for(request.evals))
+    steps = steps_for(request)
+    known = ("evaluate", *steps) if request.evals else steps
     if step not in known:
         near = difflib.get_close_matches(step, known, 1)
-        raise UsageError(f"{request.run} has no step {step}", f"did you mean {near[0]}?" if near else f"its steps: {', '.join(known[1:])}")
+        raise UsageError(f"{request.run} has no step {step}", f"did you mean {near[0]}?" if near else f"its steps: {', '.join(steps)}")
 
 
 def moved(request: Request, directories: Directories, ours: DataSettings, python: str) -> Request:
@@ -61,11 +62,11 @@ def kept_steps(records: Mapping[str, Mapping[str, Any]], request: Request) -> li
     """The steps that are not done again, in their order."""
     redo = request.origin.redo
     done = {step for step, record in records.items() if record["state"] == "succeeded" and "result" in record}
-    return [step for step in steps_for(request.evals) if step in done and not comes_from(step, redo)]
+    return [step for step in steps_for(request) if step in done and not comes_from(step, redo)]
 
 
 def steps_to_do(kept: list[str], request: Request) -> list[str]:
-    return [step for step in steps_for(request.evals) if step not in kept and step != _NO_RECORD]
+    return [step for step in steps_for(request) if step not in kept and step != _NO_RECORD]
 
 
 def check_checkpoint(records: Mapping[str, Mapping[str, Any]], kept: list[str], objects: Objects) -> None:

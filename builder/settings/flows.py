@@ -67,6 +67,7 @@ class FlowSettings:
     evals: Mapping[str, tuple[str, ...] | ExternalSettings] = table('for every action type a command, or a table with kind = "external"')
     scores: Mapping[str, ScoreSettings] = table("where a score is found, for commands that do not write metrics")
     errors: Mapping[str, ErrorSettings] = table("what happens when a step fails")
+    starts: str = key("finetune", 'of `use = "train"`: the flow that starts with the checkpoint, at the same commit; none when empty')
     after: str = key("", "the flow after whose run at the same commit this one starts by itself")
     only_if: Literal["succeeded", "failed", "ended"] = key("succeeded", "how that run must have ended")
 

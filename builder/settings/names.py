@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from builder.model.run import STEPS
+from builder.model.run import STEPS, steps_of_kind
 from builder.settings.convert import show
 from builder.settings.flows import FlowSettings
 from builder.settings.tables import Tables
@@ -29,21 +29,25 @@ def loose_names(tables: Tables) -> Iterator[Loose]:
     for name, flow in tables.flow.items():
         yield from loose_in_flow(name, flow, tables.flow)
     if not any(flow.file for flow in tables.flow.values()):  # a team's own flow names its steps itself
-        yield from _loose("launch", tables.launch, ["default", *_steps({action for flow in tables.flow.values() for action in flow.evals})])
+        kinds = {flow.use or name for name, flow in tables.flow.items()} or {"finetune", "train"}
+        actions = {action for flow in tables.flow.values() for action in flow.evals}
+        yield from _loose("launch", tables.launch, ["default", *_steps(kinds, actions)])
     if tables.flow:  # else the flows are those of commits
         yield from _loose("queue", tables.queue, tables.flow)
 
 
 def loose_in_flow(name: str, flow: FlowSettings, flows: Collection[str]) -> Iterator[Loose]:
     """`flows`: those that it may come after."""
-    yield from _loose(f"flow.{name}.errors", flow.errors, _steps(flow.evals))
+    yield from _loose(f"flow.{name}.errors", flow.errors, _steps({flow.use or name}, flow.evals))
     commands = [action for action, command in flow.evals.items() if isinstance(command, tuple)]
     yield from _loose(f"flow.{name}.scores", flow.scores, commands)
     yield from _loose(f"flow.{name}.after", [flow.after] if flow.after else [], flows)
 
 
-def _steps(actions: Collection[str]) -> list[str]:
-    return [*STEPS, *(f"evaluate-{action}" for action in sorted(actions))]
+def _steps(kinds: Collection[str], actions: Collection[str]) -> list[str]:
+    """Of built-in flows, in their order."""
+    known = {step for kind in kinds for step in steps_of_kind(kind)}
+    return [*(step for step in STEPS if step in known), *(f"evaluate-{action}" for action in sorted(actions))]
 
 
 def _loose(path: str, names: Collection[str], known: Collection[str]) -> Iterator[Loose]:

@@ -115,7 +115,7 @@ def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[
         variables={**_variables(request, values), **files},
         hidden=(request.notify.webhook_env, request.notify.token_env, *_keys(request)),
         base=Path(request.place.output),
-        inputs=tuple(Path(values[key]) for key in ("config", "checkpoint") if key in values),
+        inputs=tuple(Path(values[key]) for key in ("config", "checkpoint", "initial") if values.get(key)),
         outputs=(metrics_path(request, step), outbox_path(request, step), output, *_written(values)),
     )
 
@@ -138,10 +138,11 @@ def _key(request: Request, values: Mapping[str, str]) -> str:
 
 def _variables(request: Request, values: Mapping[str, str]) -> dict[str, str]:
     named = {"config": contract.CONFIG, "checkpoint": contract.CHECKPOINT, "output": contract.OUTPUT, "action": contract.ACTION}
+    named["initial"] = contract.INITIAL
     own = {contract.COMMIT: request.commit, contract.RUN: request.run}
     if request.origin.parent:
         own[contract.PARENT] = request.origin.parent
-    return {**own, **{named[key]: value for key, value in values.items()}}
+    return {**own, **{named[key]: value for key, value in values.items() if value}}
 
 
 def _no_program(key: str, job: Job, error: ProgramMissingError) -> LaunchError:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from builder.model.run import STEPS
+from builder.model.run import STEPS, steps_of_kind
+from builder.steps.request import Request
 
 
-def steps_for(evals: Sequence[str]) -> tuple[str, ...]:
-    """The steps of a run that evaluates these action types, as the ledger names them."""
-    return tuple(name for step in STEPS for name in ([f"{step}-{action}" for action in evals] if step == "evaluate" else [step]))
+def steps_for(request: Request) -> tuple[str, ...]:
+    """The steps of a run, as the ledger names them: one for every action type that it evaluates."""
+    steps = steps_of_kind(request.kind)
+    return tuple(name for step in steps for name in ([f"{step}-{action}" for action in request.evals] if step == "evaluate" else [step]))
 
 
 def comes_from(step: str, redo: str) -> bool:
@@ -26,7 +28,7 @@ def by_beginning(item: tuple[str, Mapping[str, Any]]) -> tuple[str, int, str]:
     """Sorts steps and their records. The ledger tells whole seconds: of steps that began in the same one, `start` comes before the next."""
     step, record = item
     known = step.partition("-")[0] in STEPS  # a team's own flow has others
-    return (str(record.get("started", "")), _rank(step) if known else 1, step)
+    return (str(record.get("started", "")), _rank(step if known else "finetune"), step)
 
 
 def _rank(step: str) -> int:

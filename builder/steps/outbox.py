@@ -114,6 +114,7 @@ def _start(request: Request, where: str, asking: tuple[object, ...], line: str) 
         evals=tuple(raw.get("evals", ())),
         on=raw.get("on", ""),
         where=where,
+        initial=raw.get("initial", ""),
     )
 
 

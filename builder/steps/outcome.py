@@ -7,7 +7,7 @@ from typing import Any
 
 from builder.data.ledger import EXIT, RUN
 from builder.errors import LaunchError
-from builder.model.run import RunResult
+from builder.model.run import TRAINING, RunResult
 from builder.steps.order import by_beginning
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -26,7 +26,7 @@ def result_of(run: str, records: Records) -> RunResult:
         result = msgspec.convert(records["end"]["result"], RunResult)
         return result if state == "succeeded" else _with_state(result, state)
     scores = {record["result"]["action"]: record["result"]["score"] for step, record in records.items() if _evaluated(step, record)}
-    training = records.get("finetune", {}).get("result", {})
+    trained = training_of(records)
     error = why(records) if state in ("failed", "stopped") else None
     return RunResult(
         run=run,
@@ -36,13 +36,18 @@ def result_of(run: str, records: Records) -> RunResult:
         state=state,
         config=records.get("start", {}).get("config", ""),
         identity=records.get("start", {}).get("identity", ""),
-        checkpoint=training.get("checkpoint", ""),
-        loss=records.get("finetune", {}).get("loss"),
+        checkpoint=trained.get("result", {}).get("checkpoint", ""),
+        loss=trained.get("loss"),
         scores=scores,
         links=facts.get("links", {}),
         error=error.message if error else "",
         hint=error.hint if error else "",
     )
+
+
+def training_of(records: Records) -> Mapping[str, Any]:
+    """The record of the step that trained; empty when none did yet."""
+    return next((records[step] for step in TRAINING if step in records), {})
 
 
 def facts_of(records: Records) -> Mapping[str, Any]:

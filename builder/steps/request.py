@@ -59,7 +59,8 @@ class Request:
     root; overrides are `key=value`; `evals` the action types to evaluate. `data` has an absolute root. `flows` are those of the commit;
     `then` the flows that start when this one has ended, with how it must have (`succeeded`, `failed`, `ended`). `starter` is the
     template on Argo of what starts runs at other revisions, where there is one. `restore` names the list of files that `slim-repo` took
-    out of the commit and commands get back, `sha256:<64 hex>` (builder/data/restore_list.py); empty where there are none.
+    out of the commit and commands get back, `sha256:<64 hex>` (builder/data/restore_list.py); empty where there are none. `initial` is the
+    checkpoint (`sha256:<hex>`, in the data root) from which training starts, where it does from one.
     """
 
     run: str
@@ -85,6 +86,7 @@ class Request:
     then: Mapping[str, str] = field(default_factory=dict)
     starter: str = ""
     restore: str = ""
+    initial: str = ""
 
     def to_json(self) -> dict[str, Any]:
         import msgspec
@@ -119,18 +121,23 @@ class Request:
         return next((self.launch[name] for name in names if name in self.launch), LaunchSettings())
 
     @property
+    def kind(self) -> str:
+        """The built-in flow that it is."""
+        return self.settings.use or self.flow
+
+    @property
     def slurm_keys(self) -> tuple[str, ...]:
         """Environment variables with private keys for Slurm's bastions."""
         return tuple({launch.slurm.identity_env for launch in self.launch.values() if launch.slurm.identity_env})
 
 
 def identity(request: Request, config: str) -> str:
-    """32 hex digits that are the same for runs which do the same: image, files restored, resolved configuration, commands."""
+    """32 hex digits that are the same for runs which do the same: image, files restored, first checkpoint, configuration, commands."""
     import msgspec
 
     digest = request.reference.rpartition("@")[2]
     evals = {action: msgspec.to_builtins(request.settings.evals[action]) for action in request.evals}
-    own = [*filter(None, (request.settings.file, request.restore))]
+    own = [*filter(None, (request.settings.file, request.restore, request.initial))]
     return sha256(canonical_json([request.flow, digest, config, list(request.settings.command), evals, *own]))[7:39]
 
 
@@ -139,7 +146,8 @@ class Start:
     """A run that another one asks for. `run` is the name that it gets, the same however often it is asked for.
 
     `rev` is a revision, or `same` for the commit of the run that asks; `overrides` are `key=value`; `on` is a target, or empty for that
-    of the run that asks; `where` names for people what asks: a line of a step's outbox, or a key of the settings.
+    of the run that asks; `where` names for people what asks: a line of a step's outbox, or a key of the settings; `initial` is the
+    checkpoint from which it starts.
     """
 
     run: str
@@ -150,6 +158,7 @@ class Start:
     evals: tuple[str, ...] = ()
     on: str = ""
     where: str = ""
+    initial: str = ""
 
     def pack(self) -> str:
         """As letters, digits, `-`, `_` and `=`."""

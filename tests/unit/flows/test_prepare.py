@@ -137,8 +137,8 @@ def test_what_two_runs_have_in_common_is_their_identity(tmp_path: Path) -> None:
 def test_steps_are_placed_for_once() -> None:
     settings = {"finetune": LaunchSettings(timeout="1h"), "default": LaunchSettings(timeout="2h")}
     assert placed(settings, ["evaluate=here"])["evaluate"] == LaunchSettings(timeout="2h")
-    with pytest.raises(UsageError, match="--place train=here is not STEP=WHERE"):
-        placed(settings, ["train=here"])
+    with pytest.raises(UsageError, match="--place trian=here is not STEP=WHERE"):
+        placed(settings, ["trian=here"])
     with pytest.raises(UsageError, match="--place finetune=moon"):
         placed(settings, ["finetune=moon"])
     with pytest.raises(SettingsError, match=r"\[launch.finetune\] on = 'jobset' is not possible yet"):
