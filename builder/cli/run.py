@@ -13,7 +13,6 @@ from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.executing import execute
 from builder.cli.expecting import expecting, say_expected
 from builder.cli.following import raise_if_bad, show_result
-from builder.cli.keeping import keep, keeper_named
 from builder.cli.restoring import say_needed
 from builder.cli.starting import (
     Asked,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--config", metavar="FILE", default="", help="Another configuration file of the commit, relative to its root.")
 @click.option("--place", metavar="STEP=WHERE", multiple=True, help="Run this step elsewhere, once: here, slurm or jobset.")
 @click.option("--initial", metavar="CHECKPOINT", default="", help="Training starts from this checkpoint: a run, or `sha256:...`.")
+@click.option("--wait-for-nodes", is_flag=True, help="On Slurm: wait until the partition has such nodes, instead of failing at once.")
 @click.option("--include", metavar="GLOB", multiple=True, help="Without @REV: let in untracked files over 10 MB or that look like secrets.")
 @click.option("--wait/--detach", default=None, help="Follow the run to its end, or return when it is started. Default: --detach on argo.")
 @click.option("--again", is_flag=True, help="Run it even if the very same ran already.")
@@ -66,6 +66,7 @@ def command(
     config: str,
     place: tuple[str, ...],
     initial: str,
+    wait_for_nodes: bool,
     include: tuple[str, ...],
     wait: bool | None,
     again: bool,
@@ -73,23 +74,19 @@ def command(
     dry_run: bool,
     child: str,
     form: str,
-) -> int | None:
+) -> None:
     """Run a flow at any commit, or with your tree as it is.
 
     FLOW@REV runs the flow at that revision: a branch, a tag, a sha, HEAD; `green` is the last nightly that passed, `live`
     what the nightly uses, `last` your last run. FLOW alone runs your working tree as it is.
     KEY=VALUE changes the configuration for this run; evals=click,type evaluates these action types only.
-    The flow `watch` looks at what there is now: it takes no revision and no KEY=VALUE.
     """
-    if keeper := keeper_named(target, repo):
-        plain = not (overrides or config or place or include or again or refresh or child or wait is not None)
-        return keep(keeper, repo, on or "", form, plain=plain, dry_run=dry_run)
     from builder.cli.making import making
     from builder.runs.prepare import Overrides
     from builder.steps.request import Start
 
     start = Start.unpack(child) if child else None
-    asked = Asked(Target.parse(target), Overrides.parse(overrides), on or "", config, include, place, start, initial)
+    asked = Asked(Target.parse(target), Overrides.parse(overrides), on or "", config, include, place, start, initial, wait_for_nodes)
     if include and asked.target.revision is not None:
         raise UsageError("--include only goes with the working tree", f"leave out @{asked.target.revision}, or --include")
     with making(repo, refresh=refresh) as maker, told_in_ledger(maker, start):
@@ -98,7 +95,7 @@ def command(
         if dry_run:
             _say_restored(maker, prepared.wanted.commit)
             _show_plan(maker.git, prepared, form)
-            return None
+            return
         cluster = _cluster(maker) if prepared.on == "argo" else None
         coming = expecting(maker, prepared)
         ready = make_ready(maker, prepared)
@@ -109,7 +106,6 @@ def command(
         result = result or execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
     raise_if_bad(result)
-    return None
 
 
 def _say_restored(maker: Maker, commit: Commit) -> None:

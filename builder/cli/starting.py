@@ -76,6 +76,7 @@ class Asked:
     place: Sequence[str] = ()
     child: Start | None = None
     initial: str = ""
+    wait_for_nodes: bool = False
 
 
 def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepared:
@@ -83,7 +84,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     from builder.cli.reading import Reader
     from builder.cli.revisions import find_commit
     from builder.deploy.release import target_of
-    from builder.runs.prepare import Wanted, check_flow, check_places, choose_flow, placed
+    from builder.runs.prepare import Wanted, check_flow, check_places, choose_flow, placed, waiting_for_nodes
     from builder.source.snapshot import take_snapshot
     from builder.steps.request import Origin
 
@@ -91,7 +92,8 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     snapshot = take_snapshot(maker.git, asked.include) if target.revision is None else None
     commit = snapshot.commit if snapshot else find_commit(Reader.beside(maker), target.flow, target.revision or "HEAD")
     settings = maker.settings_at(commit)
-    settings = replace(settings, launch=placed(settings.launch, asked.place))
+    launch = placed(settings.launch, asked.place)
+    settings = replace(settings, launch=waiting_for_nodes(launch) if asked.wait_for_nodes else launch)
     check_places(settings.launch, on)
     if on == "argo":
         target_of(settings)

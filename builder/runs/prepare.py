@@ -135,6 +135,11 @@ def placed(launch: Mapping[str, LaunchSettings], words: Sequence[str]) -> dict[s
     return found
 
 
+def waiting_for_nodes(launch: Mapping[str, LaunchSettings]) -> dict[str, LaunchSettings]:
+    """[launch] as `--wait-for-nodes` has it, wherever steps run on Slurm."""
+    return {step: replace(settings, slurm=replace(settings.slurm, wait_for_nodes=True)) for step, settings in launch.items()}
+
+
 def check_places(launch: Mapping[str, LaunchSettings], on: str) -> None:
     """Raises SettingsError when a step of a run on this target is to run where this version cannot take it."""
     for step, settings in launch.items():

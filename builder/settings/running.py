@@ -95,6 +95,8 @@ class SlurmSettings:
     constraint: str = key("", "features that nodes must have")
     options: tuple[str, ...] = key((), "more words for sbatch, such as `--exclusive`")
     setup: tuple[str, ...] = key((), "lines of shell before the command, such as `module load cuda`: the environment is not pinned")
+    wait_for_nodes: bool = key(False, "a job for which the partition has no such nodes, or not so many, waits until it has")
+    queue_limit: str = key("", "how long a job may wait until it starts; without limit when empty", checks.maybe_time_limit)
     squeue_every: str = key("15s", "how often squeue is asked at most, however many steps wait: they share what it said", checks.time_limit)
 
 

@@ -169,7 +169,7 @@ def test_a_connection_that_drops_again_and_again(
 def test_what_the_partition_can_never_give(launch: Any, job: Any, slurm: SlurmServer) -> None:
     for attempt, changes in enumerate(({"nodes": 32}, {"gpus_per_node": 9}, {"partition": "none"}), 1):
         launcher = launch(**changes)
-        with pytest.raises(LaunchError, match="Batch job submission failed") as caught:
+        with pytest.raises(LaunchError, match=r"can never give|knows no partition") as caught:
             launcher.submit(job("true", attempt=attempt))
         assert "[launch.STEP.slurm]" in caught.value.hint
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from builder.errors import LaunchError
 from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
+from builder.launch.slurm.admission import Admission
 from builder.launch.slurm.bastion import Bastion, DroppedError, Said
 from builder.launch.slurm.code import bring_code
 from builder.launch.slurm.script import LOSER, options, pairs, script, words
@@ -51,6 +52,8 @@ class Slurm:
     _read: dict[str, int] = field(default_factory=dict)
     _born: dict[str, int] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
+    _waiting: dict[str, float] = field(default_factory=dict)
+    _admission: Admission | None = None
     _said: str = ""
 
     @property
@@ -63,8 +66,14 @@ class Slurm:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.touch()
         if self._find(name, sure=False) is None:
+            self._admit(name)
             self._sbatch(name, self._stage(name, job))
         return name
+
+    def _admit(self, name: str) -> None:
+        if self._admission is None:
+            self._admission = Admission(self.bastion)
+        self._admission.admit(options(self.settings, name, "/"), lambda why: self._tell(JobState("", name, "PENDING", why)))
 
     def poll(self, handle: str, seconds: float) -> Finished | None:
         deadline, looks = time.monotonic() + seconds, 0
@@ -176,7 +185,8 @@ class Slurm:
 
     def _judge(self, name: str, job: JobState | None, end: str) -> Finished | None:
         if job is not None and job.is_open:
-            self._tell(name, job)
+            self._tell(job)
+            self._check_patience(name, job)
             return None
         if job is None:
             job = self._in_accounting(name)
@@ -199,6 +209,17 @@ class Slurm:
             raise LaunchError(f"{self.run}: job {name} found another one at work", "try again", "lost")
         return ended
 
+    def _check_patience(self, name: str, job: JobState) -> None:
+        """Raises LaunchError, and cancels the job, when it has waited for longer than the settings allow; since somebody looks."""
+        if not job.is_waiting:
+            self._waiting.pop(name, None)
+            return
+        waited = time.monotonic() - self._waiting.setdefault(name, time.monotonic())
+        if self.settings.queue_limit and waited > seconds(self.settings.queue_limit):
+            self.cancel(name)
+            why = f"job {job.id} waited for {self.settings.queue_limit} in the queue ({job.reason})"
+            raise LaunchError(f"{self.run}: {why}", "[launch.STEP.slurm] queue_limit is how long a job may wait", "timeout")
+
     def _copy(self, name: str, log: bytes) -> None:
         self._read[name] += len(log)
         with self._jobs[name].log.open("ab") as file:
@@ -213,10 +234,11 @@ class Slurm:
             names = [str(path.relative_to(job.base)) for path in job.outputs]
             staging.fetch(self.bastion, f"{directory}/files", names, job.base)
 
-    def _tell(self, name: str, job: JobState) -> None:
-        self.heard(job, f"{self._directory(name)}/log")
+    def _tell(self, job: JobState) -> None:
+        self.heard(job, f"{self._directory(job.name)}/log")
         starts = f", starts about {job.starts}" if job.starts else ""
-        self._say(f"job {job.id} {job.state.lower()}{f' ({job.reason}{starts})' if job.is_waiting else f' on {job.nodes}'}")
+        name = f"job {job.id}" if job.id else "the job"
+        self._say(f"{name} {job.state.lower()}{f' ({job.reason}{starts})' if job.is_waiting else f' on {job.nodes}'}")
 
     def _say(self, text: str) -> None:
         if text != self._said:
