@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from builder.cli.document import Document
+from builder.cli.documents_of_keeping import DOCUMENTS_OF_KEEPING
 from builder.cli.documents_of_moving import DOCUMENTS_OF_MOVING
 from builder.cli.documents_of_runs import DOCUMENTS_OF_RUNS
 from builder.cli.documents_of_slimming import DOCUMENTS_OF_SLIMMING
@@ -103,6 +104,7 @@ DOCUMENTS = {
         },
     ),
     **DOCUMENTS_OF_RUNS,
+    **DOCUMENTS_OF_KEEPING,
     **DOCUMENTS_OF_SLIMMING,
     **DOCUMENTS_OF_MOVING,
     "builder doctor": Document(

@@ -13,6 +13,7 @@ from builder.cli.complete import assignment, flow_at_revision
 from builder.cli.executing import execute
 from builder.cli.expecting import expecting, say_expected
 from builder.cli.following import raise_if_bad, show_result
+from builder.cli.keeping import keep, keeper_named
 from builder.cli.restoring import say_needed
 from builder.cli.starting import (
     Asked,
@@ -74,13 +75,17 @@ def command(
     dry_run: bool,
     child: str,
     form: str,
-) -> None:
+) -> int | None:
     """Run a flow at any commit, or with your tree as it is.
 
     FLOW@REV runs the flow at that revision: a branch, a tag, a sha, HEAD; `green` is the last nightly that passed, `live`
     what the nightly uses, `last` your last run. FLOW alone runs your working tree as it is.
     KEY=VALUE changes the configuration for this run; evals=click,type evaluates these action types only.
+    The flow `watch` looks at what there is now: it takes no revision and no KEY=VALUE.
     """
+    if keeper := keeper_named(target, repo):
+        plain = not (overrides or config or place or include or again or refresh or child or wait is not None)
+        return keep(keeper, repo, on or "", form, plain=plain, dry_run=dry_run)
     from builder.cli.making import making
     from builder.runs.prepare import Overrides
     from builder.steps.request import Start
@@ -95,7 +100,7 @@ def command(
         if dry_run:
             _say_restored(maker, prepared.wanted.commit)
             _show_plan(maker.git, prepared, form)
-            return
+            return None
         cluster = _cluster(maker) if prepared.on == "argo" else None
         coming = expecting(maker, prepared)
         ready = make_ready(maker, prepared)
@@ -106,6 +111,7 @@ def command(
         result = result or execute(maker, ready, cluster, wait)
     show_result(result, form, f"builder run {result.flow}@{earlier.sha[:7]}   (the commit before it, to compare)" if earlier else "")
     raise_if_bad(result)
+    return None
 
 
 def _say_restored(maker: Maker, commit: Commit) -> None:

@@ -51,11 +51,11 @@ class Ledger:
         self._objects = objects
         self._cache = LedgerCache(cache, objects.name) if cache else None
 
-    def write(self, run: str, step: str, record: Mapping[str, Any]) -> None:
-        """Replaces what was known of the step. Raises DataError."""
+    def write(self, run: str, step: str, record: Mapping[str, Any], *, new: bool = False) -> bool:
+        """Replaces what was known of the step; with `new` only where nothing was: False when something was. Raises DataError."""
         own = {"schema": SCHEMA, "run": run, "step": step}
         text = json.dumps({**own, **record, **own}, indent=1)
-        self._objects.put(_key(run, step), f"{text}\n".encode())
+        return self._objects.put(_key(run, step), f"{text}\n".encode(), new=new)
 
     def read(self, run: str) -> Records:
         """The run's records by step; empty when nothing is known of it. Raises LedgerError on a damaged one."""

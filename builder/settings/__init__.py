@@ -6,6 +6,7 @@
 from builder.settings.checks import seconds
 from builder.settings.effective import at_commit, image_key
 from builder.settings.flows import ErrorSettings, ExternalSettings, FlowSettings, ScoreSettings
+from builder.settings.keeping import WatchSettings
 from builder.settings.load import ENVIRONMENT, FILE, load
 from builder.settings.running import (
     DataSettings,
@@ -47,6 +48,7 @@ __all__ = [
     "StoreSettings",
     "Tables",
     "TrackerSettings",
+    "WatchSettings",
     "at_commit",
     "image_key",
     "load",

@@ -127,6 +127,11 @@ def finite(value: float) -> None:
         raise ValueError("a finite number")
 
 
+def more_than_one(value: float) -> None:
+    if not math.isfinite(value) or value <= 1:
+        raise ValueError("a number greater than 1")
+
+
 def not_negative(value: int) -> None:
     if value < 0:
         raise ValueError("0 or more")

@@ -10,6 +10,7 @@ from typing import Literal
 from builder.settings import checks
 from builder.settings.fields import key, table
 from builder.settings.flows import FlowSettings
+from builder.settings.keeping import WatchSettings
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
@@ -103,6 +104,7 @@ class Tables:
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
     metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
 
 
 @dataclass(frozen=True, slots=True)

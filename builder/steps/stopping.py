@@ -24,3 +24,10 @@ def stopped_by(objects: Objects, run: str) -> dict[str, Any]:
         return {"state": "stopped"}
     who = str(json.loads(data)["who"])
     return {"state": "stopped", "stopped_by": who, "error": f"{run} was stopped by {who}"}
+
+
+def asked_to_stop(objects: Objects, run: str) -> tuple[str, str]:
+    """Who asked for the run's end, and when (as the ledger writes it); empty words when nobody did."""
+    data = objects.get(published(run, "", _FILE))
+    found = json.loads(data) if data else {}
+    return str(found.get("who", "")), str(found.get("at", ""))

@@ -76,6 +76,11 @@ git_secret = "git"
 secrets = ["s3"]
 [metaflow]
 service = "https://metaflow.test"
+
+[watch]
+multiple = 2.5
+channel = "#ops"
+users = ["ada"]
 """
 
 

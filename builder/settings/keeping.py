@@ -1,0 +1,23 @@
+"""What the flow *watch* looks for. Taken from the settings in force, never from a commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.settings import checks
+from builder.settings.fields import key
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What the flow *watch* tells: beyond which times. It looks whenever `[schedule.watch]` says, and at `builder run watch`."""
+
+    channel: str = key("", "the channel of its digests, for a bot; that of [notify] when empty")
+    multiple: float = key(3.0, "a run or job takes too long beyond this many times what it usually takes", checks.more_than_one)
+    limit: str = key("24h", "where nobody knows how long it usually takes: beyond this", checks.time_limit)
+    silent: str = key("30m", "a job that holds GPUs hangs when its log gets no line for so long", checks.time_limit)
+    pending: str = key("2h", "a job or a run that waits is told after so long, with the reason", checks.time_limit)
+    gone: str = key("15m", "how long it must look as if a run's job, or a job's run, were gone", checks.duration)
+    late: str = key("30m", "a schedule did not start when its run is not there so long after its time", checks.duration)
+    failed: str = key("24h", "how long ago a workflow may have failed to be told", checks.time_limit)
+    users: tuple[str, ...] = key((), "users of Slurm whose other jobs are looked at, too: whether they take, or wait, too long")
