@@ -27,9 +27,10 @@ _LOOK_EVERY = 2.0  # seconds
 @click.option("--last", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many, the newest.")
 @click.option("--watch", is_flag=True, help="Print them again whenever something changes; ctrl-C ends it.")
 @click.option("--flows", is_flag=True, help="List the flows instead: parameters, schedule, where steps run, last result.")
+@click.option("--slurm", is_flag=True, help="List the jobs in Slurm instead, everybody's, with their runs.")
 @click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
 @output.format_option("table", "json", "name")
-def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows: bool, repo: Path | None, form: str) -> None:
+def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows: bool, slurm: bool, repo: Path | None, form: str) -> None:
     """List runs: who runs what, where, and how it stands.
 
     Runs of everybody who shares the data root. What the ledger says of runs that go on is compared with Argo and with the
@@ -37,7 +38,14 @@ def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows:
     """
     if flows and (mine or revision or watch):
         raise UsageError("--flows lists flows: it goes with --flow and -o alone")
+    if slurm and (flow or revision or watch or flows):
+        raise UsageError("--slurm lists jobs: it goes with --mine and -o alone")
     with reading(repo) as reader:
+        if slurm:
+            from builder.cli.slurm_list import show_jobs
+
+            show_jobs(reader, form, mine=mine)
+            return
         if flows:
             from builder.cli.flow_list import show_flows
 

@@ -61,14 +61,25 @@ def test_what_waits_is_seen_everywhere(team: Path, capsys: pytest.CaptureFixture
     holder = slurm.say("sbatch", "--parsable", "-p", "short", "-t", "5", "--exclusive", "--output=/dev/null", "--wrap", "sleep 300")
     words = [sys.executable, "-m", "builder", "run", "finetune", "--place", "finetune=slurm"]
     running = subprocess.Popen(words, env={**os.environ, "PYTHONSAFEPATH": "1"}, stderr=subprocess.PIPE, text=True)
+    stranger = slurm.say("sbatch", "--parsable", "--gres=gpu:2", "-J", "x.y-a1\nodd|name", "--output=/dev/null", "--wrap", "sleep 300")
     try:
         seen = until(lambda: next((run for run in said(capsys, "status") if "waits" in run["detail"]), None))
         assert re.match(r"finetune: job \d+ waits in short, place \d+ of \d+ \((Resources|Priority)\)", seen["detail"])
         (step,) = [step for step in said(capsys, "show", seen["run"])["steps"] if step["step"] == "finetune"]
         assert (step["job"]["state"], step["job"]["name"]) == ("PENDING", f"{seen['run']}.finetune-a1")
         assert step["links"] == {"job log": f"https://logs.test/{step['job']['id']}?file={step['job']['log']}"}
+        jobs = {job["job"]: job for job in said(capsys, "status", "--slurm")}
+        ours, theirs = jobs[step["job"]["id"]], jobs[stranger]
+        assert (ours["run"], ours["step"], ours["attempt"], ours["known"], ours["partition"]) == (seen["run"], "finetune", 1, True, "short")
+        assert (ours["commit"], ours["run_state"], ours["count"]) == (seen["commit"], "running", 1)
+        assert (theirs["name"], theirs["run"], theirs["known"], theirs["gpus"]) == ("x.y-a1\nodd|name", "", False, 2)
+        assert {job["job"] for job in said(capsys, "status", "--slurm", "--mine")} == {ours["job"]}
+        assert builder(["status", "--slurm", "-o", "table"]) == 0
+        table = capsys.readouterr().out
+        assert re.search(rf"{ours['job']} .*{seen['run']} +finetune +1 +PENDING +1 .* running ", table)
+        assert "none of ours" in table
     finally:
-        slurm.say("scancel", holder)
+        slurm.say("scancel", holder, stranger)
     assert running.wait(300) == 0, running.communicate()[1]
     assert "finetune: job" in running.communicate()[1]
     assert builder(["show", seen["run"]]) == 0

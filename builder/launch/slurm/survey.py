@@ -17,14 +17,15 @@ from builder.errors import LaunchError
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.states import WAITING
 
-_FIELDS = ("%i", "%T", "%V", "%S", "%b", "%D", "%u", "%r", "%N", "%Z", "%j")
+_FIELDS = ("%i", "%T", "%V", "%S", "%b", "%D", "%u", "%r", "%N", "%Z", "%P", "%j")
 _KEY = re.compile(r"(?P<run>[^./]+)\.(?P<step>[^/]+)-a(?P<attempt>\d+)\Z")
 _GPUS = re.compile(r"gres[:/]gpu(?::[A-Za-z][^:,]*)?[:=](\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A job that waits or runs. Times are in seconds since 1970 by the cluster's clock, None where there is none; `gpus` on all nodes.
+    """A job that waits or runs. Times are in seconds since 1970 by the cluster's clock, None where there is none; `gpus` on all nodes,
+    of which it has, or wants, `count`.
 
     `run`, `step` and `attempt` are known of jobs that this tool submitted below its root; `quiet_since` is when the log of such a one
     grew last, where that was asked.
@@ -44,6 +45,8 @@ class Listed:
     step: str = ""
     attempt: int = 0
     quiet_since: float | None = None
+    partition: str = ""
+    count: int = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -68,10 +71,12 @@ def parse_rows(rows: Sequence[str], between: str, roots: Collection[str]) -> tup
 
 
 def _listed(fields: Sequence[str]) -> Listed:
-    number, state, submitted, starts, tres, nodes, user, reason, places, directory, name = fields
-    gpus = sum(map(int, _GPUS.findall(tres))) * (int(nodes) if nodes.isdecimal() else 1)
+    number, state, submitted, starts, tres, nodes, user, reason, places, directory, partition, name = fields
+    count = int(nodes) if nodes.isdecimal() else 1
+    gpus = sum(map(int, _GPUS.findall(tres))) * count
     said = "" if reason in ("None", "(null)") else reason
-    return Listed(number, name, state, _seconds(submitted), _seconds(starts), gpus, user, said, places, directory)
+    times = (_seconds(submitted), _seconds(starts))
+    return Listed(number, name, state, *times, gpus, user, said, places, directory, partition=partition, count=count)
 
 
 def _seconds(text: str) -> float | None:

@@ -153,18 +153,18 @@ BETWEEN = "--0f0f--"
 fields = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=12).filter(lambda text: BETWEEN not in text)
 
 
-@given(st.lists(st.tuples(*[fields] * 11), max_size=5))
+@given(st.lists(st.tuples(*[fields] * 12), max_size=5))
 def test_what_squeue_says_of_any_names(rows: list[tuple[str, ...]]) -> None:
     """Bars, newlines and whatever else: a row is a row."""
     listed = parse_rows([f"{BETWEEN.join(row)}\n" for row in rows], BETWEEN, ["/root"])
-    assert [(job.id, job.state, job.user, job.directory, job.name) for job in listed] == [
-        (row[0], row[1], row[6], row[9], row[10]) for row in rows
+    assert [(job.id, job.state, job.user, job.directory, job.partition, job.name) for job in listed] == [
+        (row[0], row[1], row[6], row[9], row[10], row[11]) for row in rows
     ]
 
 
 def test_whose_a_job_is() -> None:
     def listed(directory: str, name: str) -> Listed:
-        row = ["7", "RUNNING", "2024-05-01T20:00:00", "N/A", "gres:gpu:h100:8", "4", "ada", "None", "n[1-4]", directory, name]
+        row = ["7", "RUNNING", "2024-05-01T20:00:00", "N/A", "gres:gpu:h100:8", "4", "ada", "None", "n[1-4]", directory, "gpu", name]
         (job,) = parse_rows([f"{BETWEEN.join(row)}\n"], BETWEEN, ["/shared/builder", "/other"])
         return job
 
