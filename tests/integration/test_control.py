@@ -15,6 +15,8 @@ from builder.runs.stop import end_process
 from tests.fixtures.steered import Steered, steered
 from tests.fixtures.waiting import until
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 TRAINED = "training begins\nand says so on stderr\ntraining ends\n"
 
 

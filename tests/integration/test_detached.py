@@ -17,6 +17,8 @@ from tests.fixtures.requests import request_in
 from tests.fixtures.steered import Steered, steered
 from tests.fixtures.waiting import until
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 
 @pytest.fixture
 def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Steered:

@@ -15,6 +15,8 @@ import pytest
 from builder.cli.frame import run as builder
 from tests.fixtures.repositories import Repository
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 SETTINGS = """
 [image]
 base = "scratch"

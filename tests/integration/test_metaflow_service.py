@@ -14,6 +14,8 @@ from builder.cli.frame import run as builder
 from builder.demo.history import make_repository
 from tests.fixtures.metaflow_service import MetaflowService, metaflow_service
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 OWN = """
 from metaflow import FlowSpec, step
 

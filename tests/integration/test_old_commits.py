@@ -16,6 +16,8 @@ from builder.cli.frame import run as builder
 from builder.demo.history import make_repository
 from tests.fixtures.documented import blocks
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 PAGE = "how-to/old-commits.md"
 
 

@@ -20,6 +20,8 @@ from builder.settings import load
 from builder.steps.request_file import kept_request
 from tests.fixtures.repositories import Repository
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 SETTINGS = """
 [image]
 base = "scratch"

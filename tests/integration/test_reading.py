@@ -19,6 +19,8 @@ import pytest
 from builder.cli.frame import run as builder
 from tests.fixtures.repositories import CLEAN, Repository
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 SETTINGS = """
 [image]
 base = "scratch"

@@ -25,6 +25,8 @@ from tests.fixtures.slimmed_team import (
 )
 from tests.integration.test_data_cli import blob_of, said, spoil
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 
 def setting(slim: Slimmed, text: str) -> None:
     """In force from now on."""

@@ -19,6 +19,8 @@ from builder.data.ledger import Ledger
 from builder.demo.history import make_repository
 from tests.fixtures.slack import CHANNEL, TOKEN, Slack, slack_on
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 SETTINGS = """
 [links]
 logs = "https://logs.example.org/{{run}}?commit={{commit}}"

@@ -24,6 +24,8 @@ from builder.steps.tracker import track
 from tests.fixtures.mlflow import Known, known_to
 from tests.fixtures.requests import request_in
 
+pytestmark = pytest.mark.minutes  # many runs through Metaflow, seconds each
+
 VALUES = {"lr": 0.1, "model": {"layers": [1, 2], "name": "x"}, "empty": {}, 7: "seven", "a:b": "long" * 200}
 TRAINING = Training("sha256:c4", (Metric(0, "loss", 2.0), Metric(5, "loss", 0.5)), 1.0)
 
