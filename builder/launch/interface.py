@@ -37,12 +37,13 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Finished:
     """How a job ended: its exit code, -N when it died by signal N; `timed_out` when its time was up. `end` where the launcher knows
-    better than the code says: `memory`, `lost`, `killed`, `timeout`.
+    better than the code says: `memory`, `lost`, `killed`, `timeout`; `said` is then what to tell people, as in "the command ...".
     """
 
     code: int
     timed_out: bool = False
     end: str = ""
+    said: str = ""
 
 
 class Launcher(Protocol):

@@ -71,7 +71,7 @@ def run_command(
     took = time.monotonic() - started
     if finished.code != 0:
         end = finished.end or ends.end_of(finished.code, timed_out=finished.timed_out, out_of_memory=ends.oom_kills() > kills)
-        raise _failed(request, job, ends.describe(finished.code, end, took), end)
+        raise _failed(request, job, finished.said or ends.describe(finished.code, end, took), end)
     return Ended(contract.read_metrics(metrics_path(request, step)), job.log, took)
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import pytest
 from builder.errors import AuthError, LaunchError
 from builder.launch import Finished, Job, finish
 from builder.launch.slurm.bastion import Bastion, Said
-from builder.launch.slurm.code import Brought, bring_code
+from builder.launch.slurm.code import Brought, bring_code, tree_of
 from builder.launch.slurm.launcher import Slurm
+from builder.launch.slurm.script import options
 from builder.settings import SlurmSettings
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.servers import SlurmServer
@@ -68,9 +70,10 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 
 
 def jobs_of(slurm: SlurmServer, launcher: Slurm) -> list[str]:
-    """The ids of all jobs there ever were of the run."""
+    """The ids of all jobs there ever were of the run: squeue forgets soon, and accounting hears late."""
     found = slurm.say("squeue", "-h", "-t", "all", "-o", "%i|%j").splitlines()
-    return [line.split("|")[0] for line in found if line.split("|")[1].startswith(f"{launcher.run}.")]
+    found += slurm.say("sacct", "-n", "-P", "-X", "-S", "now-1hours", "-o", "JobIDRaw,JobName").splitlines()
+    return sorted({line.split("|")[0] for line in found if line.split("|")[1].startswith(f"{launcher.run}.")})
 
 
 def test_a_command_runs_where_the_commits_files_are_and_leaves_what_it_wrote(launch: Any, job: Any) -> None:
@@ -103,7 +106,6 @@ def test_whoever_comes_again_finds_the_job(launch: Any, job: Any, slurm: SlurmSe
     asked = job("for i in 1 2 3 4 5 6; do echo line $i; sleep 0.5; done; exit 4")
     first = launch()
     first.poll(first.submit(asked), 1.0)  # and its pod is killed
-    asked.log.unlink()
     second = launch()
     assert finish(second, asked) == Finished(4)
     assert asked.log.read_text().splitlines() == [f"line {number}" for number in range(1, 7)], "each once"
@@ -114,26 +116,40 @@ def test_whoever_comes_again_finds_the_job(launch: Any, job: Any, slurm: SlurmSe
 
 
 def test_an_answer_that_is_lost_starts_no_second_job(launch: Any, job: Any, slurm: SlurmServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    launcher, asked, before = launch(), job("echo once"), Bastion.once
+    launcher, asked, before, lost = launch(), job("echo once"), Bastion._run, []
 
-    def lost(self: Bastion, command: str, stdin: bytes = b"") -> Said:
-        before(self, command, stdin)
-        return Said(None, b"", b"")
+    async def losing(self: Bastion, command: str, *streams: Any) -> Said:
+        said = await before(self, command, *streams)
+        if " sbatch " in command and said.code == 0 and not lost:
+            lost.append(command)
+            return Said(None, b"", b"")
+        return said
 
-    monkeypatch.setattr(Bastion, "once", lost)
+    monkeypatch.setattr(Bastion, "_run", losing)
     assert finish(launcher, asked) == Finished(0)
+    assert lost
     assert asked.log.read_text() == "once\n"
     assert len(jobs_of(slurm, launcher)) == 1
 
 
-def test_of_two_jobs_with_one_name_one_works(launch: Any, job: Any) -> None:
-    first, second = launch(), launch()
-    asked = job("echo once; sleep 1")
-    name = first.submit(asked)
-    second._jobs[name], second._read[name] = asked, 0
-    second._sbatch(name, second._stage(name, asked))  # as if both had looked before either submitted
-    assert first.poll(name, 60.0) == Finished(0)
+def test_of_two_who_submit_at_once_one_does(launch: Any, job: Any, slurm: SlurmServer) -> None:
+    asked, launchers = job("echo once; sleep 1"), [launch() for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        (name,) = set(pool.map(lambda launcher: launcher.submit(asked), launchers))
+    assert len(jobs_of(slurm, launchers[0])) == 1
+    assert launchers[0].poll(name, 60.0) == Finished(0)
     assert asked.log.read_text() == "once\n"
+
+
+def test_of_two_jobs_with_one_name_one_works(launch: Any, job: Any, slurm: SlurmServer) -> None:
+    launcher, asked = launch(), job("echo once; sleep 1")
+    name = launcher.submit(asked)
+    directory = Path(launcher._directory(name))
+    words = options(launcher.settings, name, str(directory))
+    slurm.say("sbatch", *words, str(directory / "script"))  # as if nobody had seen the other
+    assert launcher.poll(name, 60.0) == Finished(0)
+    assert asked.log.read_text() == "once\n"
+    assert len(jobs_of(slurm, launcher)) == 2
 
 
 def test_a_connection_that_drops_again_and_again(
@@ -217,7 +233,7 @@ def test_the_commits_files_are_brought_once_whole_and_are_nobodys_to_change(laun
     assert (kept / "greeting").read_text() == "hello\n"
     assert stat.S_IMODE((kept / "tool").stat().st_mode) == 0o755
     assert str((kept / "link").readlink()) == "greeting"
-    assert bring_code(launch().bastion, asked.workdir) == Brought(kept.name)
+    assert bring_code(launch().bastion, tree_of(asked.workdir)) == Brought(kept.name)
 
 
 def test_of_a_change_that_is_sent_which_it_made_new(launch: Any, settings: SlurmSettings, tmp_path: Path) -> None:
@@ -227,11 +243,11 @@ def test_of_a_change_that_is_sent_which_it_made_new(launch: Any, settings: Slurm
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(os.urandom(2000))
     (tree / "weights").write_bytes(os.urandom(1 << 20))
-    first = bring_code(bastion, tree)
+    first = bring_code(bastion, tree_of(tree))
     assert first.size > 200 * 2000 + (1 << 20)
     changed = tree / "package7/part7.py"
     changed.write_text("changed\n")
-    second = bring_code(bastion, tree)
+    second = bring_code(bastion, tree_of(tree))
     assert (second.name != first.name, second.layers) == (True, 1)
     assert second.size < first.size / 20
     code = Path(settings.root) / "code"
@@ -240,7 +256,7 @@ def test_of_a_change_that_is_sent_which_it_made_new(launch: Any, settings: Slurm
     assert (code / first.name / "weights").stat().st_ino == (code / second.name / "weights").stat().st_ino
     changed.unlink()
     changed.symlink_to("part47.py")
-    assert bring_code(bastion, tree).layers == 1
+    assert bring_code(bastion, tree_of(tree)).layers == 1
     assert not [path.name for path in code.iterdir() if path.name.startswith(".")]
 
 

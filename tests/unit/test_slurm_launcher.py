@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +16,7 @@ from builder.launch.slurm.bastion import Said
 from builder.launch.slurm.launcher import Slurm
 from builder.launch.slurm.snapshot import parse_look
 from builder.launch.slurm.states import SEPARATOR
+from builder.launch.slurm.submission import DOUBTFUL
 from builder.settings import SlurmSettings
 
 NAME = "run.step-a1"
@@ -27,27 +29,26 @@ class Scene:
     name, patience = "cluster", 5.0
     settings = SlurmSettings(bastion="cluster", root="/shared")
 
-    def __init__(
-        self, squeue: str | None = "", sacct: str = "", end: str = "", log: bytes = b"", sbatch: tuple[Said | None, ...] = ()
-    ) -> None:
+    def __init__(self, squeue: str | None = "", sacct: str = "", end: str = "", log: bytes = b"", sbatch: tuple[Said, ...] = ()) -> None:
         self.squeue, self.sacct, self.end, self.log = squeue, sacct, end, log
         self.answers = list(sbatch)
         self.submitted, self.clock = 0, 1000
 
-    def ask(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None) -> Said:
+    def ask(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None, patience: float | None = None) -> Said:
+        command = command.removeprefix("timeout -k 5 60 ")
+        if " sbatch " in command:
+            self.submitted += 1
+            return self.answers.pop(0)
         if "printf" in command:
             self.clock += 20  # seconds, so that squeue has been asked since the look before
             queue = f"{self.clock} 0 {SILENT}\n" if self.squeue is None else f"{self.clock} {self.clock} \n{self.squeue}"
-            return Said(0, module._MARK.join([queue, "1", self.end, self.log.decode()]).encode(), b"")
+            log = self.log[int(command.partition("tail -c +")[2].split()[0]) - 1 :][: module._CHUNK]
+            return Said(0, module._MARK.join([queue, "1", self.end, log.decode()]).encode(), b"")
         if command.startswith("squeue"):
             return Said(1, b"", SILENT.encode()) if self.squeue is None else Said(0, self.squeue.encode(), b"")
         if command.startswith("sacct"):
             return Said(0, self.sacct.encode(), b"") if self.sacct else Said(1, b"", b"Slurm accounting storage is disabled")
-        return Said(0, b"", b"")
-
-    def once(self, command: str, stdin: bytes = b"") -> Said:
-        self.submitted += 1
-        return self.answers.pop(0)
+        return Said(1 if command.startswith("test -e") else 0, b"", b"")
 
 
 @pytest.fixture
@@ -73,14 +74,48 @@ def test_a_controller_that_is_away_is_waited_for(launch: Callable[[Scene], Slurm
     assert slurm.poll(NAME, 0) == Finished(3), "the script has written its end"
 
 
-def test_a_job_is_submitted_when_the_controller_is_back(launch: Callable[[Scene], Slurm]) -> None:
-    away = Said(1, b"", b"sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)")
-    scene = Scene(sbatch=(away, away, Said(0, b"7\n", b"")))
-    launch(scene)._sbatch(NAME, b"")
+def submit(slurm: Slurm) -> None:
+    slurm._begin(NAME, "/shared/code/abc", io.BytesIO(), lambda: None)
+
+
+def refused(text: str) -> Said:
+    return Said(1, b"", f"sbatch: error: Batch job submission failed: {text}".encode())
+
+
+@pytest.mark.parametrize("text", ["Unable to contact slurm controller (connect failure)", "Socket timed out on send/recv operation"])
+def test_a_job_is_submitted_when_the_controller_is_back(launch: Callable[[Scene], Slurm], text: str) -> None:
+    scene = Scene(sbatch=(refused(text), refused(text), Said(0, b"", b"")))
+    submit(launch(scene))
     assert scene.submitted == 3
+
+
+def test_a_submission_that_got_through_though_sbatch_said_otherwise(launch: Callable[[Scene], Slurm]) -> None:
+    queue = SEPARATOR.join(("1", "PENDING", "N/A", "", "main", "None", NAME)) + "\n"
+    for doubt in (refused("Socket timed out on send/recv operation"), Said(DOUBTFUL, b"", b""), Said(124, b"", b"")):
+        scene = Scene(squeue=queue, sbatch=(doubt,))
+        submit(launch(scene))
+        assert scene.submitted == 1
+        scene = Scene(sacct=f"1|TIMEOUT|0:0|{NAME}\n", sbatch=(doubt,))
+        submit(launch(scene))
+        assert scene.submitted == 1, "it has ended since"
+
+
+def test_what_sbatch_refuses(launch: Callable[[Scene], Slurm]) -> None:
     scene = Scene(sbatch=(Said(1, b"", b"sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: x"),))
     with pytest.raises(LaunchError, match="cluster: invalid partition specified: x; Batch job submission failed: x"):
-        launch(scene)._sbatch(NAME, b"")
+        submit(launch(scene))
+    scene = Scene(sbatch=(Said(127, b"", b"timeout: failed to run command 'sbatch': No such file or directory"),))
+    with pytest.raises(LaunchError, match="failed to run command") as caught:
+        submit(launch(scene))
+    assert "on the PATH" in caught.value.hint
+
+
+def test_a_refused_job_that_left_a_record_is_refused_again(launch: Callable[[Scene], Slurm]) -> None:
+    queue = SEPARATOR.join(("1", "FAILED", "N/A", "", "main", "BadConstraints", NAME)) + "\n"
+    scene = Scene(squeue=queue, sbatch=(Said(DOUBTFUL, b"", b""), refused("Requested node configuration is not available")))
+    with pytest.raises(LaunchError, match="configuration is not available") as caught:
+        submit(launch(scene))
+    assert "more than the partition can ever give" in caught.value.hint
 
 
 def test_what_slurm_has_forgotten(launch: Callable[[Scene], Slurm]) -> None:
@@ -104,7 +139,8 @@ def test_ends_that_the_script_could_not_write(launch: Callable[[Scene], Slurm], 
     ended = launch(Scene(sacct=f"1|{state}|{exit_code}|{NAME}\n")).poll(NAME, 0)
     assert ended is not None
     assert (ended.end, ended.timed_out) == (expected, expected == "timeout")
-    queue = SEPARATOR.join(("1", state.split()[0], "N/A", "n1", "main", "None", NAME)) + "\n"
+    assert f"(job 1, {state.split()[0]})" in ended.said
+    queue = SEPARATOR.join(("1", state.split()[0], "N/A", "", "main", "None", NAME)) + "\n"
     assert launch(Scene(squeue=queue, sacct=f"1|{state}|{exit_code}|{NAME}\n")).poll(NAME, 0) == ended
     assert launch(Scene(squeue=queue)).poll(NAME, 0) == ended, "without accounting"
     # a script that ends in time to say so was still killed
@@ -138,9 +174,8 @@ def test_a_job_that_accounting_alone_knows_goes_on(launch: Callable[[Scene], Slu
 
 def test_a_long_log_is_read_to_its_end_first(launch: Callable[[Scene], Slurm], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CHUNK", 4)
-    scene = Scene(end="0", log=b"1234")
-    slurm = launch(scene)
-    assert slurm.poll(NAME, 0) is None
-    scene.log = b"5"
-    assert slurm.poll(NAME, 0) == Finished(0)
-    assert slurm._jobs[NAME].log.read_bytes() == b"12345"
+    for log in (b"1234", b"12345", b"123456789"):
+        slurm = launch(Scene(end="0", log=log))
+        assert slurm.poll(NAME, 0) == Finished(0)
+        assert slurm._jobs[NAME].log.read_bytes() == log
+        slurm._jobs[NAME].log.unlink()

@@ -7,6 +7,7 @@ holds. asyncssh is imported only here, when a connection is made.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import threading
@@ -24,6 +25,7 @@ T = TypeVar("T")
 _KEEPALIVE = 15  # seconds; asyncssh sends none unless told, and a frozen peer would hold a step for ever
 _KEEPALIVES = 4
 _CONNECT = 30  # seconds
+_REACHABLE = "is the host up, and reachable from here?"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries to connect again
 
 
@@ -53,34 +55,37 @@ class Bastion:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _connection: Any = None
     _thread: threading.Thread | None = None
+    _was_in: bool = False
 
     @property
     def name(self) -> str:
         return self.settings.bastion
 
-    def ask(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None) -> Said:
-        """Runs a command that may run twice: tried again on a new connection when this one drops. Raises LaunchError, AuthError.
+    def ask(self, command: str, stdin: bytes | BinaryIO = b"", stdout: BinaryIO | None = None, patience: float | None = None) -> Said:
+        """Runs a command that may run twice: tried again on a new connection when this one drops. Raises DroppedError when that goes on for
+        longer than `patience` (seconds; else the bastion's own); LaunchError, AuthError when it is not let in.
 
         What is large comes from, and goes to, a file on disk.
         """
-        deadline, pause = time.monotonic() + self.patience, _FIRST_PAUSE
+        longest, pause = self.patience if patience is None else patience, _FIRST_PAUSE
+        since = None
         while True:
             try:
                 said = self._wait(self._run(command, stdin, stdout))
-            except DroppedError as error:
-                if time.monotonic() > deadline:
-                    raise LaunchError(error.message, error.hint, "lost") from error
-            else:
                 if said.code is not None:
                     return said
+                error: LaunchError | AuthError = DroppedError(f"ssh to {self.name}: the connection drops, again and again", _REACHABLE)
+            except DroppedError as dropped:
+                error = dropped
+            except (AuthError, LaunchError) as refused:
+                if not self._was_in:
+                    raise
+                error = refused  # who was let in before will be again: a directory of users is away, say
+            since = since or time.monotonic()
+            if time.monotonic() - since >= longest:
+                raise error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that not all steps come back at once
             pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def once(self, command: str, stdin: bytes = b"") -> Said:
-        """Runs a command that must not run twice unasked: after `code` None it is for the caller to find out. Raises DroppedError when it
-        has not begun.
-        """
-        return self._wait(self._run(command, stdin))
 
     def close(self) -> None:
         if self._thread is not None:
@@ -102,7 +107,7 @@ class Bastion:
         try:
             connection = await self._connected()
             done = await connection.run(command, encoding=None, check=False, **_streams(stdin, stdout))
-        except (asyncssh.Error, asyncssh.KeyImportError, OSError) as error:
+        except (asyncssh.Error, asyncssh.KeyImportError, OSError, asyncio.TimeoutError) as error:  # the last is no OSError in Python 3.10
             await self._forget()
             raise _translated(error, self.settings) from error
         if done.exit_status is None:  # no error, but the connection is gone
@@ -114,13 +119,15 @@ class Bastion:
             import asyncssh
 
             self._connection = await asyncio.wait_for(asyncssh.connect(**_how(self.settings)), _CONNECT)
+            self._was_in = True
         return self._connection
 
     async def _forget(self) -> None:
         if self._connection is not None:
-            self._connection.abort()
-            await self._connection.wait_closed()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            connection.abort()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(connection.wait_closed(), _CONNECT)
 
 
 def _streams(stdin: bytes | BinaryIO, stdout: BinaryIO | None) -> dict[str, Any]:
@@ -187,7 +194,7 @@ def _translated(error: Exception, settings: SlurmSettings) -> LaunchError | Auth
         return AuthError(f"{where}: permission denied", "look at [launch.STEP.slurm] user and identity_file, and at the agent")
     if isinstance(error, (FileNotFoundError, asyncssh.KeyImportError)):
         return LaunchError(f"{where}: {error}", "look at [launch.STEP.slurm] identity_file, identity_env, known_hosts and host_key")
-    return DroppedError(f"{where}: {error or type(error).__name__}", "is the host up, and reachable from here?")
+    return DroppedError(f"{where}: {str(error) or type(error).__name__}", _REACHABLE)
 
 
 def _host_key_hint(settings: SlurmSettings) -> str:

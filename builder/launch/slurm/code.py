@@ -31,20 +31,25 @@ _AT_ONCE = 4
 _CHUNK = 1 << 20
 
 # Whatever the other side lacks of the layers named on stdin; nothing more of a tree that is there, which is marked as used.
-_ASK = """mkdir -p {code}/layers && cd {code} || exit
+# Who may write to the root may write there.
+_ASK = """for folder in {code} {code}/layers; do
+  [ -d "$folder" ] || {{ mkdir -p "$folder" && chmod --reference="$folder/.." "$folder" 2>/dev/null; }}
+done
+cd {code}/layers && cd .. || exit
 [ ! -d {tree} ] || {{ touch {tree}; echo there; exit; }}
 while read -r layer; do [ -d "layers/$layer" ] || echo "$layer"; done"""
 
-# Written aside and renamed: of two who bring the same one wins, whole. A file system may have no hard links, or no more of them for a file.
-_MAKE = """cd {code} && mkdir {aside} && tar -xz -C {aside} || exit
-for layer in {aside}/layers/*; do
+# Written aside and renamed: of two who bring the same one wins, whole; also of two tries of one, whose connection dropped in between.
+# A file system may have no hard links, or no more of them for a file.
+_MAKE = """umask 022; cd {code} && rm -rf {aside}.* && aside={aside}.$$ && mkdir $aside && tar -xz -C $aside || exit
+for layer in $aside/layers/*; do
   [ ! -d "$layer" ] || mv -T "$layer" "layers/${{layer##*/}}" 2>/dev/null || rm -rf "$layer"
 done
-mkdir {aside}/tree && {{ xargs -r -0 cp -al -t {aside}/tree <{aside}/names 2>/dev/null ||
-  {{ rm -rf {aside}/tree && mkdir {aside}/tree && xargs -r -0 cp -a --reflink=auto -t {aside}/tree <{aside}/names; }}; }} &&
-  {{ mv -T {aside}/tree {tree} 2>/dev/null || [ -d {tree} ]; }}
+mkdir $aside/tree && {{ xargs -r -0 cp -al -t $aside/tree <$aside/names 2>/dev/null ||
+  {{ rm -rf $aside/tree && mkdir $aside/tree && xargs -r -0 cp -a --reflink=auto -t $aside/tree <$aside/names; }}; }} &&
+  {{ mv -T $aside/tree {tree} 2>/dev/null || [ -d {tree} ]; }}
 code=$?
-rm -rf {aside}
+rm -rf $aside
 exit $code"""
 
 
@@ -57,6 +62,15 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Tree:
+    """A commit's files as they lie in `place`; `name` is the digest of what is in them."""
+
+    name: str
+    place: Path
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Brought:
     """The tree's name below `root/code`, how many of its layers were sent, and in how many bytes."""
 
@@ -65,10 +79,15 @@ class Brought:
     size: int = 0
 
 
-def bring_code(bastion: Bastion, tree: Path) -> Brought:
+def tree_of(place: Path) -> Tree:
+    """Raises LaunchError when it cannot be read."""
+    layers = layers_of(place)
+    return Tree(_digest(layer.digest.encode() for layer in layers), place, layers)
+
+
+def bring_code(bastion: Bastion, tree: Tree) -> Brought:
     """Makes the cluster have the tree. Raises LaunchError."""
-    layers = layers_of(tree)
-    name = _digest(layer.digest.encode() for layer in layers)
+    name, layers = tree.name, tree.layers
     code = f"{bastion.settings.root}/code"
     places = {"code": shlex.quote(code), "tree": name}
     asked = bastion.ask(_ASK.format(**places), "".join(f"{layer.digest}\n" for layer in layers).encode() or b"\n")
@@ -77,7 +96,7 @@ def bring_code(bastion: Bastion, tree: Path) -> Brought:
     if lacking == ["there"]:
         return Brought(name)
     wanted = [layer for layer in layers if layer.digest in lacking]
-    with _packed(tree, layers, wanted) as packed:
+    with _packed(tree.place, layers, wanted) as packed:
         made = bastion.ask(_MAKE.format(**places, aside=f".new-{os.urandom(6).hex()}"), packed)
         checked(bastion, made, f"{code}/{name}")
         return Brought(name, len(wanted), packed.seek(0, os.SEEK_END))

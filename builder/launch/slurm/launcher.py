@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from builder.errors import LaunchError
 from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
 from builder.launch.slurm.admission import Admission
 from builder.launch.slurm.bastion import Bastion, DroppedError, Said
-from builder.launch.slurm.code import bring_code
-from builder.launch.slurm.script import LOSER, options, pairs, script, words
+from builder.launch.slurm.code import bring_code, tree_of
+from builder.launch.slurm.endings import could_not_begin, ending
+from builder.launch.slurm.script import options, pairs, script, words
 from builder.launch.slurm.snapshot import Look, look, parse_look
-from builder.launch.slurm.states import SACCT, SQUEUE, JobState, finished, newest, parse_sacct, parse_squeue
+from builder.launch.slurm.states import SACCT, SQUEUE, JobState, newest, parse_sacct, parse_squeue
+from builder.launch.slurm.submission import CODE_MISSING, DOUBTFUL, TAKEN, begin, hint, is_silent, refusal
 from builder.settings import SlurmSettings, seconds
 
 _LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
 _SACCT_LAG = 12.0  # seconds until accounting has heard of a job, measured at up to 7
-_NO_CONTROLLER = "Unable to contact slurm controller"
+_SLOWEST = 60  # seconds that a command of Slurm has: one that hangs is one that does not answer
+_PAUSE = 2.0  # seconds between questions to a controller that is away
+_AWAY = "the Slurm controller does not answer; the job may go on"
+_LAST_WORDS = 20  # lines
 _ENDING = 2  # seconds: so old may squeue's answer be about a job whose script has ended
 _SILENT = 60  # seconds after which an old answer of squeue is none, over those that it may be old
 _MARK = "\n--builder--\n"
@@ -31,6 +38,18 @@ _CHUNK = 4 << 20  # bytes of log at once
 
 Say = Callable[[str], None]
 Heard = Callable[[JobState, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one look shows. `held` is the number of the job that took the lock, `end` the exit code that its script wrote, each empty until
+    then; `log` is what is new of the log.
+    """
+
+    seen: Look
+    held: str
+    end: str
+    log: bytes
 
 
 @dataclass
@@ -64,21 +83,29 @@ class Slurm:
         name = f"{self.run}.{job.name}-a{job.attempt}"
         self._jobs[name], self._read[name] = job, 0
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        job.log.touch()
-        if self._find(name, sure=False) is None:
-            self._admit(name)
-            self._sbatch(name, self._stage(name, job))
+        job.log.open("wb" if job.attempt == 1 else "ab").close()  # who comes again begins with the first, and copies its log anew
+        if not self._was_submitted(name):
+            tree = tree_of(job.workdir)
+            code = f"{self.settings.root}/code/{tree.name}"
+            with staging.packed(self._files(name, job, code)) as files:
+                self._begin(name, code, files, lambda: bring_code(self.bastion, tree))
         return name
 
-    def _admit(self, name: str) -> None:
+    def _was_submitted(self, name: str) -> bool:
+        """Whether it surely was. What nobody began to submit must be what the cluster can give."""
         if self._admission is None:
             self._admission = Admission(self.bastion)
+            directory = shlex.quote(self._directory(name))
+            there = self.bastion.ask(f"cd {directory} 2>/dev/null && ls").text.split()
+            if "asked" in there:
+                return "submitted" in there
         self._admission.admit(options(self.settings, name, "/"), lambda why: self._tell(JobState("", name, "PENDING", why)))
+        return False
 
     def poll(self, handle: str, seconds: float) -> Finished | None:
         deadline, looks = time.monotonic() + seconds, 0
         while True:
-            ended = self._look(handle)
+            ended = self._seen(handle, max(0.0, deadline - time.monotonic()))
             if ended is not None:
                 return ended
             if time.monotonic() >= deadline:
@@ -87,61 +114,107 @@ class Slurm:
             looks += 1
 
     def cancel(self, handle: str) -> None:
-        self.bastion.ask(f"scancel --name={shlex.quote(handle)}")
+        self._answered(f"scancel --me --name={shlex.quote(handle)}")
 
     # finding
 
     def _find(self, name: str, *, sure: bool) -> JobState | None:
-        """The job of that name: among those that squeue has, else in accounting, which hears of a job late (`sure` waits for that)."""
+        """The job of that name: among those that squeue has, else in accounting, which hears of a job late (`sure` waits for that).
+
+        Raises DroppedError when nobody can say, for very long.
+        """
         deadline = time.monotonic() + _SACCT_LAG
         while True:
-            said = self.bastion.ask(f"squeue -h -t all --name={shlex.quote(name)} -o '{SQUEUE}'")
+            said = self._answered(f"squeue -h -t all --name={shlex.quote(name)} -o '{SQUEUE}'")
             found = newest(parse_squeue(said.text), name) or self._in_accounting(name)
             if found is not None or not sure or time.monotonic() > deadline:
                 return found
             time.sleep(1.0)
 
-    def _in_accounting(self, name: str) -> JobState | None:
-        said = self.bastion.ask(f"sacct -n -P -X --name={shlex.quote(name)} -S now-90days -o {SACCT}")
-        return newest(parse_sacct(said.text), name) if said.code == 0 else None  # without slurmdbd there is none
+    def _in_accounting(self, name: str, held: str = "") -> JobState | None:
+        """`held` is the number of the one that works, where that is known."""
+        command = f"sacct -n -P -X --name={shlex.quote(name)} -S now-90days -o {SACCT}"
+        said = self.bastion.ask(f"timeout -k 5 {_SLOWEST} {command}")
+        jobs = parse_sacct(said.text) if said.code == 0 else []  # without slurmdbd there are none
+        return newest([job for job in jobs if job.id == held], name) or newest(jobs, name)
+
+    def _answered(self, command: str) -> Said:
+        """What a command of Slurm says once its controller answers. Raises DroppedError when that takes too long."""
+        deadline = time.monotonic() + self.bastion.patience
+        while True:
+            said = self.bastion.ask(f"timeout -k 5 {_SLOWEST} {command}")
+            if said.code == 0:
+                return said
+            if not is_silent(said):
+                raise LaunchError(f"{self.bastion.name}: {refusal(said)}", hint(said.error))
+            if time.monotonic() >= deadline:
+                raise DroppedError(f"{self.bastion.name}: {refusal(said)}", "is slurmctld up? `scontrol ping` there says so")
+            self._say(_AWAY)
+            time.sleep(_PAUSE)
 
     # starting
 
     def _directory(self, name: str) -> str:
         return f"{self.settings.root}/runs/{self.run}/{name.removeprefix(self.run + '.')}"
 
-    def _stage(self, name: str, job: Job) -> bytes:
-        """What the job needs, on the cluster; the job's script."""
-        code = f"{self.settings.root}/code/{bring_code(self.bastion, job.workdir).name}"
+    def _files(self, name: str, job: Job, code: str) -> dict[str, Path | bytes]:
+        """What the job needs beside the commit's files."""
         directory = self._directory(name)
         there = {str(job.workdir): f"{directory}/code", str(job.base): f"{directory}/files"}
         files: dict[str, Path | bytes] = {"argv": words([_moved(word, there) for word in job.argv]), "env": pairs(_environment(job, there))}
+        files["script"] = script(directory, code, self.settings)
         files |= {f"files/{path.relative_to(job.base)}": path for path in (*job.inputs, *job.outputs) if path.exists()}
-        files |= {f"files/{path.relative_to(job.base).parent}/.keep": b"" for path in job.outputs}
-        staging.put(self.bastion, files, directory)
-        return script(directory, code, self.settings)
+        return files | {f"files/{path.relative_to(job.base).parent}/.keep": b"" for path in job.outputs}
 
-    def _sbatch(self, name: str, text: bytes) -> None:
-        command = shlex.join(["sbatch", *options(self.settings, name, self._directory(name))])
+    def _begin(self, name: str, code: str, files: BinaryIO, bring: Callable[[], object]) -> None:
+        """Submits the job unless that was done before, by whomever. `bring` makes the cluster have the commit's files."""
+        directory, again = self._directory(name), False
+        sbatch = ["sbatch", *options(self.settings, name, directory)]
         deadline = time.monotonic() + self.bastion.patience
         while True:
-            said = self._once(command, text)
-            if said is not None and said.code == 0:
+            said = self.bastion.ask(begin(code, directory, os.urandom(6).hex(), sbatch, again=again), files)
+            if said.code in (0, TAKEN):
                 return
-            if said is not None and said.code is not None and not (_NO_CONTROLLER in said.error and time.monotonic() < deadline):
-                raise LaunchError(f"{self.bastion.name}: {_without_prefix(said.error)}", _hint(said.error))
-            if self._find(name, sure=True) is not None:  # nobody saw the answer, but it got through
+            if said.code == CODE_MISSING:
+                bring()
+                continue
+            if said.code != DOUBTFUL and not (is_silent(said) and time.monotonic() < deadline):
+                raise LaunchError(f"{self.bastion.name}: {refusal(said)}", hint(said.error))
+            if self._is_there(name):
                 return
+            again = True
 
-    def _once(self, command: str, text: bytes) -> Said | None:
-        try:
-            return self.bastion.once(command, text)
-        except DroppedError:
-            return None
+    def _is_there(self, name: str) -> bool:
+        """Whether a job of that name was submitted. One that failed before its script began counts as none: a refused sbatch leaves one."""
+        found = self._find(name, sure=False)
+        if found is not None and found.state != "FAILED":
+            return True
+        return self.bastion.ask(f"test -e {shlex.quote(self._directory(name))}/lock").code == 0
 
     # following
 
-    def _look(self, name: str) -> Finished | None:
+    def _seen(self, name: str, patience: float) -> Finished | None:
+        """A bastion or a controller that is away is waited for: the job goes on without them."""
+        try:
+            return self._look(name, min(patience, self.bastion.patience))
+        except DroppedError as error:
+            self._say(f"{error.message}: the job may go on, and so does the waiting")
+            return None
+
+    def _look(self, name: str, patience: float) -> Finished | None:
+        told = self._told(name, patience)
+        while len(told.log) == _CHUNK:  # the log is read to its end before the end counts
+            told = self._told(name, patience)
+        if told.end:
+            self._ending.add(name)
+        if self._is_late(told.seen):
+            return self._while_silent(name, told)
+        job = _the_one(told.seen.jobs, name, told.held)
+        if job is None and self._is_new(name, told.seen):
+            return None
+        return self._judge(name, job, told)
+
+    def _told(self, name: str, patience: float) -> _Told:
         directory = shlex.quote(self._directory(name))
         asked = [
             look(self.settings.root, name, self._age(name)),
@@ -149,20 +222,13 @@ class Slurm:
             f"cat {directory}/end 2>/dev/null",
             f"tail -c +{self._read[name] + 1} {directory}/log 2>/dev/null | head -c {_CHUNK}",
         ]
-        said = self.bastion.ask(f"; printf '{_escaped(_MARK)}'; ".join(asked)).out
-        queue, holder, end, log = said.split(_MARK.encode(), 3)
-        self._copy(name, log)
-        if len(log) == _CHUNK:
-            return None
-        seen = parse_look(queue.decode("utf-8", "replace"))
-        if end.strip():
-            self._ending.add(name)
-        if self._is_late(seen):
-            return self._while_silent(name, end.decode().strip())
-        job = next((job for job in seen.jobs if job.id == holder.decode().strip()), None) or newest(seen.jobs, name)
-        if job is None and self._is_new(name, seen):
-            return None
-        return self._judge(name, job, end.decode().strip())
+        said = self.bastion.ask(f"; printf '{_escaped(_MARK)}'; ".join(asked), patience=patience)
+        parts = said.out.split(_MARK.encode(), 3)
+        if len(parts) < len(asked):
+            raise DroppedError(f"{self.bastion.name}: {said.error or 'a look at the job said nothing'}", "try it there: ssh, and squeue")
+        queue, held, end = (part.decode("utf-8", "replace") for part in parts[:3])
+        self._copy(name, parts[3])
+        return _Told(parse_look(queue), held.strip(), end.strip(), parts[3])
 
     def _age(self, name: str) -> int:
         """How old squeue's answer may be, in seconds."""
@@ -172,42 +238,52 @@ class Slurm:
     def _is_late(self, seen: Look) -> bool:
         return seen.age > seconds(self.settings.squeue_every) + _SILENT or not seen.taken
 
-    def _while_silent(self, name: str, end: str) -> Finished | None:
+    def _while_silent(self, name: str, told: _Told) -> Finished | None:
         """What squeue said before the controller went away does not count."""
-        if end:
-            return self._judge(name, None, end)
-        self._say("the Slurm controller does not answer; the job may go on")
+        if told.end:
+            return self._judge(name, None, told)
+        self._say(_AWAY)
         return None
 
     def _is_new(self, name: str, seen: Look) -> bool:
         """Whether the job may be younger than squeue's answer, by the clock of the bastion, which has had it since the first look."""
         return seen.taken <= self._born.setdefault(name, seen.now)
 
-    def _judge(self, name: str, job: JobState | None, end: str) -> Finished | None:
+    def _judge(self, name: str, job: JobState | None, told: _Told) -> Finished | None:
+        end, held = told.end, told.held
+        if end == "0" and not (job is not None and job.is_waiting):  # whatever Slurm thinks of it, unless that is older
+            return self._ended(name, replace(job or JobState(held, name, ""), state="COMPLETED"), end)
         if job is not None and job.is_open:
             self._tell(job)
             self._check_patience(name, job)
             return None
-        if job is None:
-            job = self._in_accounting(name)
+        if job is None or (job.state == "FAILED" and not end):  # squeue knows no exit codes
+            known = self._in_accounting(name, held)
+            job = known if job is None else replace(job, exit=known.exit) if known is not None and not known.is_open else job
         if job is not None and job.is_open:
             return None
         if job is None and not end:
             if self._find(name, sure=True) is not None:
                 return None
             raise LaunchError(f"{self.run}: Slurm knows nothing of job {name}", "it was purged before it could write its end", "lost")
+        if job is not None and not held and could_not_begin(job):
+            raise LaunchError(
+                f"{self.run}: job {job.id} ({name}) could not begin{f' on {job.nodes}' if job.nodes else ''}: no directory for it",
+                f"[launch.STEP.slurm] root, {self.settings.root}, must be one that all nodes share and the user may write to",
+            )
+        return self._ended(name, job, end)
+
+    def _ended(self, name: str, job: JobState | None, end: str) -> Finished:
         self._collect(name)
+        directory = self._directory(name)
         if end and (job is None or job.state in ("COMPLETED", "FAILED")):
-            self.heard(job or JobState("", name, "COMPLETED" if end == "0" else "FAILED"), f"{self._directory(name)}/log")
+            self.heard(job or JobState("", name, "FAILED"), f"{directory}/log")
             return Finished(int(end))
         assert job is not None
-        if not job.exit:
-            job = self._in_accounting(name) or job
-        self.heard(job, f"{self._directory(name)}/log")
-        ended = finished(job.state, job.exit)
-        if ended.code == LOSER and not end:
-            raise LaunchError(f"{self.run}: job {name} found another one at work", "try again", "lost")
-        return ended
+        self.heard(job, f"{directory}/log")
+        said = self.bastion.ask(f"tail -n {_LAST_WORDS} {shlex.quote(directory)}/slurm.log 2>/dev/null")
+        self._copy(name, said.out)  # what Slurm had to say, and bash
+        return ending(job)
 
     def _check_patience(self, name: str, job: JobState) -> None:
         """Raises LaunchError, and cancels the job, when it has waited for longer than the settings allow; since somebody looks."""
@@ -256,6 +332,13 @@ def cancel_all(bastion: Bastion, run: str) -> None:
         bastion.ask(f"scancel --me {shlex.quote('--name=' + ','.join(names))}")
 
 
+def _the_one(jobs: Iterable[JobState], name: str, held: str) -> JobState | None:
+    """Of several with one name that which holds the lock; while nobody does, one that may take it."""
+    if held:
+        return next((job for job in jobs if job.id == held), None)
+    return newest((job for job in jobs if job.is_open), name) or newest(jobs, name)
+
+
 def _environment(job: Job, there: Mapping[str, str]) -> dict[str, str]:
     """What the image sets, less its PATH, which is of no use outside of it; then the contract's variables."""
     kept = {name: value for name, value in job.env.items() if name not in ("PATH", "PYTHONPATH")}
@@ -274,13 +357,3 @@ def _moved(word: str, there: Mapping[str, str]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\n", "\\n")
-
-
-def _without_prefix(text: str) -> str:
-    return "; ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in text.splitlines() if line.strip())
-
-
-def _hint(text: str) -> str:
-    if "More processors requested" in text or "Node count specification invalid" in text or "configuration is not available" in text:
-        return "[launch.STEP.slurm] asks for more than the partition can ever give: nodes, gpus_per_node, cpus, mem"
-    return "look at [launch.STEP.slurm]: `sinfo` on the bastion lists partitions and what they have"

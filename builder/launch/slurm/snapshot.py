@@ -20,7 +20,7 @@ _SLOWEST = 30  # seconds: a controller that hangs is one that does not answer
 _PLACES = "%i|%P|%r"
 
 _LOOK = f"""
-cd "$1" 2>/dev/null || {{ mkdir -p "$1" && cd "$1"; }} || exit 1
+cd "$1" 2>/dev/null || {{ mkdir -p "$1" && chmod --reference="$1/.." "$1" && cd "$1"; }} || exit 1
 me=$UID; printf -v now '%(%s)T' -1
 old() {{
     local t=0

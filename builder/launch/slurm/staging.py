@@ -14,12 +14,6 @@ from builder.errors import LaunchError
 from builder.launch.slurm.bastion import Bastion, Said
 
 
-def put(bastion: Bastion, files: Mapping[str, Path | bytes], directory: str) -> None:
-    """Files and directories (by their names below `directory`): what is there is written over."""
-    with _tar(files) as packed:
-        checked(bastion, bastion.ask(f"mkdir -p {shlex.quote(directory)} && tar -x -C {shlex.quote(directory)}", packed), directory)
-
-
 def fetch(bastion: Bastion, directory: str, names: Sequence[str], into: Path) -> None:
     """Those of the files and directories that are there, by their names below `directory`."""
     quoted = " ".join(shlex.quote(name) for name in names)
@@ -43,17 +37,17 @@ def _extract(archive: tarfile.TarFile, into: Path) -> None:
             archive.extract(member, into)
 
 
-def _tar(files: Mapping[str, Path | bytes]) -> BinaryIO:
-    """On disk: checkpoints are large."""
-    packed = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's to close
-    with tarfile.open(fileobj=packed, mode="w") as archive:
+def packed(files: Mapping[str, Path | bytes]) -> BinaryIO:
+    """Files and directories by their names, as a tar. On disk: checkpoints are large."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's to close
+    with tarfile.open(fileobj=file, mode="w") as archive:
         for name, content in files.items():
             if isinstance(content, Path):
                 archive.add(content, name or ".", filter=owned_by_nobody)
             else:
                 add_bytes(archive, name, content)
-    packed.flush()
-    return packed
+    file.flush()
+    return file
 
 
 def add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
