@@ -21,4 +21,16 @@ DOCUMENTS_OF_KEEPING = {
             }
         },
     ),
+    "builder run housekeep": Document(
+        {"dry_run": "whether nothing was removed", "things": "all that might go", "unseen": "what could not be asked, with the reason"},
+        {
+            "things": {
+                "kind": "`workflow`, `template`, `files of jobs`, `code`, `layer of code` or `image`",
+                "place": "the namespace, or `bastion:root`",
+                "name": "its name there",
+                "became": "`removed`, `kept`, `failed`, `gone` (already), `used` (just now, so it stays), `would go`",
+                "why": "why it goes, stays, or could not be removed",
+            }
+        },
+    ),
 }

@@ -1,4 +1,4 @@
-"""`builder run watch`: what looks after all other runs, once, by hand."""
+"""`builder run watch` and `builder run housekeep`: what looks after all other runs, once, by hand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
+    from builder.housekeep.housekeep import Done, Kept
     from builder.watch.watch import Watched
 
-_NAMES = ("watch",)
+_NAMES = ("watch", "housekeep")
 
 
 def keeper_named(target: str, repo: Path | None) -> str:
@@ -39,7 +40,7 @@ def keep(kind: str, repo: Path | None, on: str, form: str, *, plain: bool, dry_r
     from builder.cli.reading import reading
 
     with reading(repo) as reader:
-        return _watch(reader, form, dry_run=dry_run)
+        return (_watch if kind == "watch" else _housekeep)(reader, form, dry_run=dry_run)
 
 
 def _watch(reader: Reader, form: str, *, dry_run: bool) -> int:
@@ -80,3 +81,38 @@ def _say_watched(seen: Watched, *, dry_run: bool, slack: bool) -> None:
         output.note("nothing was changed or sent (--dry-run)")
     else:
         output.note("told" if slack else "nobody was told but you: [notify] slack is off")
+
+
+def _housekeep(reader: Reader, form: str, *, dry_run: bool) -> int:
+    """1 when something could not be asked or removed."""
+    from builder.housekeep.housekeep import Sources, housekeep
+
+    sources = Sources(reader.settings, reader.objects, reader.ledger, reader.connect, output.warn)
+    kept = housekeep(sources, dry=dry_run)
+    if form == "json":
+        output.document({"dry_run": dry_run, "things": [_as_json(one) for one in kept.done], "unseen": kept.unseen})
+    else:
+        _show_kept(kept)
+    return int(kept.failed)
+
+
+def _as_json(one: Done) -> dict[str, str]:
+    thing, verdict = one.verdict.thing, one.verdict
+    return {"kind": thing.kind.name, "place": thing.place, "name": thing.name, "became": one.became, "why": one.error or verdict.why}
+
+
+def _show_kept(kept: Kept) -> None:
+    """What was only kept because it is young is counted."""
+    told = [one for one in kept.done if not one.verdict.young]
+    if told:
+        rows = [tuple(_as_json(one)[name] for name in ("kind", "name", "became", "why", "place")) for one in told]
+        output.table(("KIND", "NAME", "BECAME", "WHY", "WHERE"), rows)
+    output.note(f"{len(kept.done) - len(told)} more were used lately; {counted(kept)}")
+    for place, why in kept.unseen.items():
+        output.warn(f"{place} could not be asked, so nothing there was touched: {why}")
+
+
+def counted(kept: Kept) -> str:
+    """`3 removed, 1 failed`."""
+    found = [one.became for one in kept.done if one.became != "kept"]
+    return ", ".join(f"{found.count(word)} {word}" for word in sorted(set(found))) or "nothing to remove"

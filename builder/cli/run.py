@@ -81,7 +81,7 @@ def command(
     FLOW@REV runs the flow at that revision: a branch, a tag, a sha, HEAD; `green` is the last nightly that passed, `live`
     what the nightly uses, `last` your last run. FLOW alone runs your working tree as it is.
     KEY=VALUE changes the configuration for this run; evals=click,type evaluates these action types only.
-    The flow `watch` looks at what there is now: it takes no revision and no KEY=VALUE.
+    The flows `watch` and `housekeep` look at what there is now: they take no revision and no KEY=VALUE.
     """
     if keeper := keeper_named(target, repo):
         plain = not (overrides or config or place or include or again or refresh or child or wait is not None)

@@ -50,7 +50,7 @@ def show_jobs(reader: Reader, form: str, *, mine: bool = False) -> None:
 
 
 def _rows(reader: Reader) -> list[Row]:
-    from builder.watch.look import clusters
+    from builder.launch.slurm.survey import clusters
 
     known = clusters(reader.settings.in_force)
     if not known:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from builder.settings import Settings
 
-WATCH = "watch"
+WATCH, HOUSEKEEP = "watch", "housekeep"
 KEEPERS = {
     WATCH: "Tells of jobs, workflows and runs that nobody else tells of.",
+    HOUSEKEEP: "Clears away what nothing needs any more.",
 }
 
 

@@ -1,4 +1,4 @@
-"""What the flow *watch* looks for. Taken from the settings in force, never from a commit."""
+"""What the flows *watch* and *housekeep* look for, and what they clear away. Taken from the settings in force, never from a commit."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ class WatchSettings:
     late: str = key("30m", "a schedule did not start when its run is not there so long after its time", checks.duration)
     failed: str = key("24h", "how long ago a workflow may have failed to be told", checks.time_limit)
     users: tuple[str, ...] = key((), "users of Slurm whose other jobs are looked at, too: whether they take, or wait, too long")
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepSettings:
+    """What the flow *housekeep* clears away: whatever nothing needs, and nobody used for so long (an hour at least)."""
+
+    workflows: str = key("30d", "workflows of runs that have ended, since their end", checks.duration)
+    templates: str = key("30d", "workflow templates, since their last run", checks.duration)
+    jobs: str = key("30d", "files and logs of jobs on Slurm's side, since the last change", checks.duration)
+    code: str = key("14d", "code directories there, since their last use", checks.duration)
+    images: str = key("60d", "images for containers there, since their last use", checks.duration)
+    green: int = key(3, "so many green runs of every flow, the last ones, keep the templates of their commits", checks.not_negative)

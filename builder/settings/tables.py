@@ -10,7 +10,7 @@ from typing import Literal
 from builder.settings import checks
 from builder.settings.fields import key, table
 from builder.settings.flows import FlowSettings
-from builder.settings.keeping import WatchSettings
+from builder.settings.keeping import HousekeepSettings, WatchSettings
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
@@ -105,6 +105,7 @@ class Tables:
     deploy: DeploySettings = field(default_factory=DeploySettings)
     metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
+    housekeep: HousekeepSettings = field(default_factory=HousekeepSettings)
 
 
 @dataclass(frozen=True, slots=True)

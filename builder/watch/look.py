@@ -17,12 +17,13 @@ from builder.deploy.cron import SCHEDULE_LABEL
 from builder.deploy.names import MANAGED
 from builder.errors import BuilderError
 from builder.launch.slurm.bastion import Bastion
-from builder.launch.slurm.survey import Listed, survey, with_logs
+from builder.launch.slurm.states import GOING, WAITING
+from builder.launch.slurm.survey import Listed, clusters, survey, with_logs
 from builder.runs.history import Seen, seconds_working
 from builder.runs.reconcile import reconcile
-from builder.settings import Settings, SlurmSettings
+from builder.settings import Settings
+from builder.steps.jobs import JOB
 from builder.steps.outcome import steps_of
-from builder.steps.request_file import kept_request
 from builder.steps.stopping import asked_to_stop
 from builder.watch.facts import ARGO, Run, Schedule, Workflow, World
 
@@ -31,8 +32,6 @@ _LAST = 1000
 _ENOUGH = 3
 """So many that succeeded tell what is usual."""
 _PATIENCE = 20.0  # seconds for a bastion
-_OWN_STEPS = ("start", "freeze", "join", "end")
-"""They start no command, wherever [launch.default] would have it run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +170,6 @@ def _time(text: Any) -> float | None:
 # Slurm
 
 
-def clusters(settings: Settings) -> dict[str, list[SlurmSettings]]:
-    """By host of the bastion: all that the settings know, each root once."""
-    found: dict[str, dict[str, SlurmSettings]] = {}
-    for launch in settings.launch.values():
-        if launch.slurm.bastion and launch.slurm.root:
-            found.setdefault(launch.slurm.bastion, {})[launch.slurm.root] = launch.slurm
-    return {host: list(roots.values()) for host, roots in found.items()}
-
-
 def _jobs(settings: Settings, now: float, unseen: dict[str, str]) -> Iterator[tuple[str, tuple[Listed, ...]]]:
     for host, known in clusters(settings).items():
         bastion = Bastion(known[0], patience=_PATIENCE)
@@ -208,11 +198,10 @@ def _runs(objects: Objects, before: Sequence[Seen], after: Sequence[Seen], snaps
     """Those that go on, those whose end is not written, and those that have jobs."""
     pairs = [(was, now) for was, now in zip(before, after, strict=True) if was.is_open or was.run in wanted]
     asked = in_threads(lambda pair: asked_to_stop(objects, pair[0].run), pairs)
-    waiting = in_threads(lambda pair: _slurm_steps(objects, pair[0]) if pair[1].is_open else {}, pairs)
-    return tuple(_run(was, now, stop, slurm, snapshot) for (was, now), stop, slurm in zip(pairs, asked, waiting, strict=True))
+    return tuple(_run(was, now, stop, snapshot) for (was, now), stop in zip(pairs, asked, strict=True))
 
 
-def _run(was: Seen, now: Seen, stop: tuple[str, str], slurm: Mapping[str, str], snapshot: Snapshot | None) -> Run:
+def _run(was: Seen, now: Seen, stop: tuple[str, str], snapshot: Snapshot | None) -> Run:
     workflow = (snapshot.get("workflows", was.run) if snapshot and was.on == "argo" else None) or {}
     finished = _time((workflow.get("status") or {}).get("finishedAt"))
     return Run(
@@ -230,21 +219,14 @@ def _run(was: Seen, now: Seen, stop: tuple[str, str], slurm: Mapping[str, str], 
         stop=stop[0],
         stop_at=_time(stop[1]),
         handled=was.records.get(EXIT, {}).get("state") == was.state,
-        slurm=slurm,
+        slurm=_slurm_steps(was),
     )
 
 
-def _slurm_steps(objects: Objects, seen: Seen) -> dict[str, str]:
-    """The steps that wait for a job now, with its bastion."""
-    running = [step for step, record in steps_of(seen.records).items() if record.get("state") == "running"]
-    if not running:
-        return {}
-    try:
-        request = kept_request(objects, seen.run)
-    except BuilderError:
-        return {}
-    launches = {step: request.launching(step) for step in running if step not in _OWN_STEPS}
-    return {step: launch.slurm.bastion for step, launch in launches.items() if launch.on == "slurm"}
+def _slurm_steps(seen: Seen) -> dict[str, str]:
+    """The steps that wait for a job which Slurm had when they looked last, with its bastion."""
+    found = {step: record for step, record in steps_of(seen.records).items() if record.get("state") == "running" and record.get(JOB)}
+    return {step: str(record[JOB]["cluster"]) for step, record in found.items() if record[JOB]["state"] in (*WAITING, *GOING)}
 
 
 def usual(runs: Iterable[Seen]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import pytest
 
 from builder.cli.frame import run as builder
 from builder.data.ledger import Ledger
-from builder.settings import FlowSettings, LaunchSettings, SlurmSettings
-from builder.steps.request_file import keep_request
+from builder.launch.slurm.states import JobState
+from builder.settings import SlurmSettings
+from builder.steps.jobs import record_of
 from builder.steps.stopping import ask_to_stop
 from tests.fixtures.records import clock, root, write_run
-from tests.fixtures.requests import request_in
 from tests.fixtures.servers import SlurmServer
 from tests.fixtures.slack import CHANNEL, TOKEN, Slack, slack_on
 from tests.fixtures.waiting import until
@@ -66,13 +66,11 @@ class Scene:
         self.slurm.say("sbatch", f"--job-name={name}", f"--chdir={directory}", "--output=slurm.log", *options, "--wrap", "sleep 300")
         return name
 
-    def run(self, run: str, *, request: bool = True) -> None:
+    def run(self, run: str) -> None:
         """One that goes on, looked after by this process; its fine-tuning waits for a job."""
         write_run(root(self.path), run, "running")
-        Ledger(root(self.path)).write(run, "finetune", {"state": "running", "started": clock(1)})
-        if request:
-            kept = request_in(self.path, FlowSettings(), run=run, launch={"default": LaunchSettings(on="slurm", slurm=self.settings)})
-            keep_request(replace(kept, data=replace(kept.data, root=str(self.path / ".builder" / "data"))))
+        job = record_of(JobState("7", f"{run}.finetune-a1", "RUNNING"), self.settings.bastion, "")
+        Ledger(root(self.path)).write(run, "finetune", {"state": "running", "started": clock(1), "job": job})
 
     def look(self, *words: str) -> list[dict[str, Any]]:
         self.capsys.readouterr()
@@ -149,8 +147,8 @@ def test_what_is_wrong_in_slurm_is_told_once_and_its_end_once(scene: Scene) -> N
 
 
 def test_the_job_of_a_run_that_was_stopped_is_cancelled_and_no_other(scene: Scene) -> None:
-    scene.run("stopped-1", request=False)
-    scene.run("living-1", request=False)
+    scene.run("stopped-1")
+    scene.run("living-1")
     ask_to_stop(root(scene.path), "stopped-1", "ada <!here>")
     stopped, living = scene.submit("stopped-1", "finetune"), scene.submit("living-1", "finetune")
     awaited(lambda: any(finding["kind"] == "done" for finding in scene.look("--dry-run")))

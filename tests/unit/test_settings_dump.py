@@ -81,6 +81,10 @@ service = "https://metaflow.test"
 multiple = 2.5
 channel = "#ops"
 users = ["ada"]
+
+[housekeep]
+green = 5
+code = "3d"
 """
 
 

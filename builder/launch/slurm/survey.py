@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from builder.errors import LaunchError
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.states import WAITING
+from builder.settings import Settings, SlurmSettings
 
 _FIELDS = ("%i", "%T", "%V", "%S", "%b", "%D", "%u", "%r", "%N", "%Z", "%P", "%j")
 _KEY = re.compile(r"(?P<run>[^./]+)\.(?P<step>[^/]+)-a(?P<attempt>\d+)\Z")
@@ -51,6 +52,15 @@ class Listed:
     @property
     def is_waiting(self) -> bool:
         return self.state in WAITING
+
+
+def clusters(settings: Settings) -> dict[str, list[SlurmSettings]]:
+    """By host of the bastion: all that the settings know, each root once."""
+    found: dict[str, dict[str, SlurmSettings]] = {}
+    for launch in settings.launch.values():
+        if launch.slurm.bastion and launch.slurm.root:
+            found.setdefault(launch.slurm.bastion, {})[launch.slurm.root] = launch.slurm
+    return {host: list(roots.values()) for host, roots in found.items()}
 
 
 def survey(bastion: Bastion, roots: Collection[str]) -> tuple[float, tuple[Listed, ...]]:
