@@ -12,7 +12,7 @@ UV := $(BIN)/uv --quiet pip install --python $(BIN)/python
 LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
 TOOL_LOCK := builder/image/tool-requirements
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8
-SERVICES := registry base docker buildkit s3 mlflow slurm cluster
+SERVICES := registry base docker buildkit s3 mlflow slurm charliecloud cluster
 
 env: $(READY) ## only make the virtual environment
 

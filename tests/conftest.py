@@ -50,6 +50,7 @@ SERVICES = {
     "s3": Service("BUILDER_TEST_S3", ("s3_server",)),
     "mlflow": Service("BUILDER_TEST_MLFLOW", ("mlflow_server",)),
     "slurm": Service("BUILDER_TEST_SLURM", ("slurm",)),
+    "charliecloud": Service("BUILDER_TEST_CHARLIECLOUD", ("charliecloud",)),
     "cluster": Service(CLUSTER, ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
@@ -121,7 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored, and tests send it
     config.stash[MISSING] = Counter()
     config.stash[PLACES] = service_places(os.environ)
-    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow", "slurm"):
+    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow", "slurm", "charliecloud"):
         config.addinivalue_line("markers", f"{name}: needs {name} (tests/services/up)")
 
 
@@ -281,6 +282,12 @@ def s3_server(services: dict[str, str]) -> S3Server:
 
     place = services["BUILDER_TEST_S3"]
     return S3Server(place, *(services[f"BUILDER_TEST_S3_{name}"] for name in ("KEY", "SECRET", "BUCKET")))
+
+
+@pytest.fixture(scope="session")
+def charliecloud(services: dict[str, str]) -> tuple[str, Path]:
+    """`host:port` of docker_registry's images over TLS, and the file with the certificate that is to be trusted."""
+    return services["BUILDER_TEST_CHARLIECLOUD"], Path(services["BUILDER_TEST_CHARLIECLOUD_CA"])
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,7 @@ DOCUMENTS_OF_RUNS = {
                 "kept": "the run whose result it is, where it was not done again",
                 "job": "in Slurm, or null: id, name, state, reason, partition, place, waiting, starts, nodes, cluster, log",
                 "links": "name to URL: those that [links] has for steps and jobs",
+                "environment": "of a command in Slurm: the image it ran in, by digest, or `not pinned`; empty elsewhere",
             }
         },
     ),

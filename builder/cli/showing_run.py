@@ -70,6 +70,7 @@ def next_command(story: Story) -> str:
 
 def _lines(story: Story) -> Iterator[str]:
     from builder.steps.explain import lines_of
+    from builder.steps.jobs import environments_of
 
     seen = story.seen
     yield from lines_of(story.told)
@@ -83,6 +84,7 @@ def _lines(story: Story) -> Iterator[str]:
     yield from _family(seen)
     if seen.reference:
         yield f"image {seen.reference}"
+    yield from (f"{step}: {where}" for step, where in environments_of(seen.records).items())
     if seen.result.checkpoint:
         yield f"checkpoint {seen.result.checkpoint}"
     yield from _jobs(seen)
@@ -220,6 +222,7 @@ def as_json(story: Story) -> dict[str, Any]:
 def _step(step: str, record: Mapping[str, Any]) -> dict[str, Any]:
     times = {"started": record.get("started", ""), "ended": record.get("ended", ""), "seconds": _seconds(record)}
     more = {"kept": record.get("kept", ""), "job": record.get("job"), "links": record.get("links", {})}
+    more["environment"] = record.get("environment", "")
     return {"step": step, **times, "tries": record.get("tries", 1), **more}
 
 

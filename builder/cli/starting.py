@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
-    from builder.steps.request import Origin, Request, Start
+    from builder.steps.request import InImage, Origin, Request, Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +200,28 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     else:
         place = _image_place(maker, image, prepared.on, run)
     handler = handler_of(maker, image.manifest) if prepared.on == "argo" else ""
-    return Ready(prepared, make_request(wanted, prepared.on, run, _by_digest(maker, image), place, restore), image, handler)
+    environment = _environment(maker, image, wanted)
+    return Ready(prepared, make_request(wanted, prepared.on, run, _by_digest(maker, image), place, restore, environment), image, handler)
 
 
 def handler_of(maker: Maker, image: Manifest) -> str:
     from builder.image.handler import handler_image
 
     return maker.store.reference(handler_image(maker.store, image))
+
+
+def _environment(maker: Maker, image: BuiltImage, wanted: Wanted) -> InImage:
+    """What containers of a cluster run, where the settings have any. Raises UsageError when they could not get it from the store."""
+    from builder.image.handler import environment_image
+    from builder.runs.prepare import NO_ENVIRONMENT, needs_environment
+    from builder.steps.request import InImage
+
+    if not needs_environment(wanted.settings.launch):
+        return NO_ENVIRONMENT
+    if not maker.store.hosts:
+        hint = 'set [store] to = "registry.host/name", or [launch.STEP.slurm] container = "none"'
+        raise UsageError(f"{maker.store.name} is on this machine, and a container of Slurm cannot pull from it", hint)
+    return InImage(maker.store.reference(environment_image(maker.store, image.manifest)), wanted.settings.image.workdir)
 
 
 def _by_digest(maker: Maker, image: BuiltImage) -> str:

@@ -1,7 +1,7 @@
-"""The image of what looks after the end of a run: a commit's image without the commit.
+"""Images without the commit: a commit's image less its upper layers, the same for many commits.
 
-When the commit's own image cannot be pulled, nothing can run in it, not even what says so. This one has base, dependencies and tool, so it
-is the same for many commits, and nodes have its layers already.
+When the commit's own image cannot be pulled, nothing can run in it, not even what says so. What looks after the end of a run has base,
+dependencies and tool, and nodes have these layers already. A cluster that mounts the commit's files itself gets base and dependencies.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from functools import partial
 from io import BytesIO
 from typing import Any
 
+from builder.errors import UsageError
 from builder.model.annotations import KIND, STANDARD, TITLE
 from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, canonical_json, sha256
 from builder.stores.interface import Store
 
+Kinds = tuple[str, ...]
+"""Of layers: base, deps, tool."""
+
 _COMMIT = "BUILDER_COMMIT="
+_ENVIRONMENT = ("base", "deps")
 _CREATED = "1980-01-01T00:00:00Z"
 
 
@@ -25,24 +30,37 @@ def handler_image(store: Store, image: Manifest) -> str:
 
     The same for every commit on the same base, dependencies, tool and `[image] env`.
     """
-    config = canonical_json(_config(image, json.loads(b"".join(store.open_blob(image.config.digest)))))
-    manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), _below(image), {TITLE: "tells how runs ended"})
+    return _stored(store, image, ("base", "deps", "tool"), "handler", "tells how runs ended")
+
+
+def environment_image(store: Store, image: Manifest) -> str:
+    """The digest of the image that has base and dependencies alone. Raises UsageError where there is neither."""
+    if not _below(image, _ENVIRONMENT):
+        hint = '[image] base, or [launch.STEP.slurm] container = "none"'
+        raise UsageError("an image on scratch without dependencies is no environment for a container", hint)
+    return _stored(store, image, _ENVIRONMENT, "environment", "base and dependencies")
+
+
+def _stored(store: Store, image: Manifest, kinds: Kinds, name: str, title: str) -> str:
+    layers = _below(image, kinds)
+    config = canonical_json(_config(layers, json.loads(b"".join(store.open_blob(image.config.digest)))))
+    manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), layers, {TITLE: title})
     data = manifest.to_bytes()
     digest = sha256(data)
-    tag = f"handler-{digest[7:39]}"
+    tag = f"{name}-{digest[7:39]}"
     if store.get_manifest(tag) is None:
         store.put_blob(manifest.config, partial(BytesIO, config))
         store.put_manifest(data, MANIFEST, (tag,))
     return digest
 
 
-def _below(image: Manifest) -> tuple[Descriptor, ...]:
-    return tuple(layer for layer in image.layers if layer.annotations.get(KIND) != "code")
+def _below(image: Manifest, kinds: Kinds) -> tuple[Descriptor, ...]:
+    """They are the lowest ones: base, dependencies, tool and code lie on each other in this order."""
+    return tuple(layer for layer in image.layers if layer.annotations.get(KIND) in kinds)
 
 
-def _config(image: Manifest, config: Mapping[str, Any]) -> dict[str, Any]:
+def _config(below: tuple[Descriptor, ...], config: Mapping[str, Any]) -> dict[str, Any]:
     """The image's own, without whatever tells one commit from another."""
-    below = _below(image)
     inner = config.get("config") or {}
     labels = {key: value for key, value in (inner.get("Labels") or {}).items() if not key.startswith(STANDARD)}
     env = [variable for variable in inner.get("Env") or () if not variable.startswith(_COMMIT)]

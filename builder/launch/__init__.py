@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from builder.launch.interface import Finished, Job, Launcher
+from builder.launch.interface import Carried, Finished, Job, Launcher
 
-__all__ = ["Finished", "Job", "Launcher", "finish"]
+__all__ = ["Carried", "Finished", "Job", "Launcher", "finish"]
 
 _LOOK_EVERY = 3600.0  # seconds
 

@@ -9,6 +9,25 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What a job itself brings from the data root and takes there, so that nothing large passes through who waits for it.
+
+    `root` is `s3://bucket/prefix`, with its endpoint and region where they are not Amazon's own. `brings` are directories below the job's
+    base and the checkpoint (its digest) that is to be in each before the command begins. `takes` is the directory that is frozen when it
+    has ended well, or else what `pattern` finds in the tree; then `receipt`, a file below base, says what it came to (JSON: digest, files,
+    size).
+    """
+
+    root: str
+    endpoint: str = ""
+    region: str = ""
+    brings: Mapping[Path, str] = field(default_factory=dict)
+    takes: Path | None = None
+    pattern: str = ""
+    receipt: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A command of the team's, to be executed in the commit's tree.
 
@@ -16,7 +35,7 @@ class Job:
     `log` is the file that gets what the command writes, stdout and stderr as they come; `hidden` names variables that are not its business.
 
     For launchers elsewhere: `inputs` and `outputs` are files and directories below `base` that the command reads, and leaves;
-    `attempt` counts from 1, and makes the job's name another one.
+    `attempt` counts from 1, and makes the job's name another one. `carried` is what the job moves without them.
     """
 
     name: str
@@ -32,12 +51,13 @@ class Job:
     inputs: tuple[Path, ...] = ()
     outputs: tuple[Path, ...] = ()
     attempt: int = 1
+    carried: Carried | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
     """How a job ended: its exit code, -N when it died by signal N; `timed_out` when its time was up. `end` where the launcher knows
-    better than the code says: `memory`, `lost`, `killed`, `timeout`; `said` is then what to tell people, as in "the command ...".
+    better than the code says: `memory`, `lost`, `killed`, `timeout`, `stage`; `said` is then what to tell people, as in "the command ...".
     """
 
     code: int

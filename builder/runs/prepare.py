@@ -15,11 +15,15 @@ from builder.model.run import STEPS
 from builder.model.tree import Commit
 from builder.settings import DataSettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
 from builder.steps import contract
-from builder.steps.request import Origin, Place, Request
+from builder.steps.request import InImage, Origin, Place, Request
+
+NO_ENVIRONMENT = InImage()
 
 EVALS = "evals"
 """The one key=value that is the flow's and not the configuration's: the action types to evaluate, with commas between."""
 
+_OF_MOUNTS = ":,{}"
+"""What stands between the parts of a mount; braces are those of our own templates."""
 PLACES = ("here", "slurm", "jobset")
 
 
@@ -154,6 +158,8 @@ def _check_slurm(where: str, slurm: SlurmSettings, on: str) -> None:
         raise SettingsError(
             f"[{where}] on = 'slurm' needs [{where}.slurm] bastion and root", "the host that has sbatch, and a directory there"
         )
+    if slurm.container != "none" and set(slurm.root) & set(_OF_MOUNTS):
+        raise SettingsError(f"[{where}.slurm] root = {slurm.root!r} cannot be mounted", "a directory without colons, commas and braces")
     if on != "local" and not (slurm.identity_env and slurm.host_key and slurm.user):
         hint = "a pod or container has neither your ssh config nor your agent"
         raise SettingsError(f"[{where}.slurm] needs user, identity_env and host_key in a run on {on}", hint)
@@ -211,7 +217,14 @@ class Wanted:
     initial: str = ""
 
 
-def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place, restore: str = "") -> Request:
+def needs_environment(launch: Mapping[str, LaunchSettings]) -> bool:
+    """Whether a step runs in a container of a cluster, for which there must be an image without the commit's files."""
+    return any(settings.on == "slurm" and settings.slurm.container != "none" for settings in launch.values())
+
+
+def make_request(
+    wanted: Wanted, on: str, run: str, reference: str, place: Place, restore: str = "", environment: InImage = NO_ENVIRONMENT
+) -> Request:
     """What the steps are told. Nothing is written yet."""
     settings = wanted.settings
     flow = choose_flow(wanted.flow, settings)
@@ -239,6 +252,7 @@ def make_request(wanted: Wanted, on: str, run: str, reference: str, place: Place
         flows=tuple(sorted(settings.flow)),
         then={name: other.only_if for name, other in sorted(settings.flow.items()) if other.after == wanted.flow},
         restore=restore,
+        environment=environment,
     )
     starter = starter_for(request, settings)
     return replace(request, starter=starter["metadata"]["name"]) if starter else request

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from builder.settings import checks
 from builder.settings.fields import key, table
 
-FAILURES = ("failed", "timeout", "killed", "memory", "lost")
+FAILURES = ("failed", "timeout", "killed", "memory", "lost", "stage")
 """How a step can end badly: exit code, time limit, a signal, out of memory, its machine or pod gone."""
 
 
@@ -44,7 +44,9 @@ class ErrorSettings:
     retry: int = key(0, "how often it is tried again, at most 4 times", checks.retries)
     backoff: str = key("10s", "how long to wait before the first retry; doubled each time", checks.duration)
     on: tuple[str, ...] = key(
-        ("killed", "lost"), "after which ends it is tried again: `failed`, `timeout`, `killed`, `memory`, `lost`, `exit:N`", checks.ends
+        ("killed", "lost"),
+        "after which ends it is tried again: `failed`, `timeout`, `killed`, `memory`, `lost`, `stage`, `exit:N`",
+        checks.ends,
     )
     otherwise: Literal["stop", "continue"] = key("stop", "then: end the run, or go on without (an evaluation leaves a hole in the report)")
     fallback: float | None = key(None, "the score to go on with instead of a hole", checks.finite)

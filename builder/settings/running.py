@@ -94,9 +94,15 @@ class SlurmSettings:
     time: str = key("", "the job's time limit, in whole minutes; the partition's when empty", checks.maybe_time_limit)
     constraint: str = key("", "features that nodes must have")
     options: tuple[str, ...] = key((), "more words for sbatch, such as `--exclusive`")
-    setup: tuple[str, ...] = key((), "lines of shell before the command, such as `module load cuda`: the environment is not pinned")
     wait_for_nodes: bool = key(False, "a job for which the partition has no such nodes, or not so many, waits until it has")
     queue_limit: str = key("", "how long a job may wait until it starts; without limit when empty", checks.maybe_time_limit)
+    container: Literal["none", "pyxis", "apptainer", "charliecloud"] = key(
+        "none", "how the command runs in the image of base and dependencies, by digest; `none`: the environment is not pinned"
+    )
+    setup: tuple[str, ...] = key((), "lines of shell first, such as `module load cuda`; without a container they make the environment")
+    s3_credentials: str = key(
+        "", "a file on the cluster, such as `~/.aws/credentials`, with which jobs move checkpoints themselves, when [data] root is S3"
+    )
     squeue_every: str = key("15s", "how often squeue is asked at most, however many steps wait: they share what it said", checks.time_limit)
 
 

@@ -16,6 +16,8 @@ from builder.launch.here import Here, environment, executable
 from builder.model.run import Metric
 from builder.settings import ExternalSettings, seconds
 from builder.steps import contract, ends, markers
+from builder.steps.carrying import carried
+from builder.steps.jobs import NOT_PINNED
 from builder.steps.publish import publish
 from builder.steps.request import Request
 
@@ -45,17 +47,23 @@ def directory(request: Request, step: str) -> Path:
 
 
 def run_command(
-    request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str], facts: dict[str, Any] | None = None
+    request: Request,
+    step: str,
+    command: tuple[str, ...],
+    values: Mapping[str, str],
+    facts: dict[str, Any] | None = None,
+    read: Mapping[str, str] | None = None,
 ) -> Ended:
     """Executes a command whose placeholders are filled from `values` (config, checkpoint, action).
 
     `facts` are what the step's record says: how often it was tried (`tries`), and, while a job waits for its turn, how that stands.
+    `read`: which of the values are checkpoints that it reads, with their digests.
 
     Its log and metrics go to the data root however it ends. Raises LaunchError, with how it ended and the end of the log, when
     it does not end well.
     """
     facts = {} if facts is None else facts
-    job = replace(_job(request, step, command, values), attempt=facts.get("tries", 1))
+    job = replace(_job(request, step, command, values, read or {}), attempt=facts.get("tries", 1))
     started, kills = time.monotonic(), ends.oom_kills()
     limit = request.launching(step).timeout
     if request.place.echo:
@@ -79,13 +87,23 @@ def launcher_for(request: Request, step: str, facts: dict[str, Any]) -> Launcher
     """What executes the step's command, as the settings say. `facts` hear of a job while it waits."""
     launch = request.launching(step)
     if launch.on == "slurm":
+        from builder.launch.slurm.attempt import Environment
         from builder.launch.slurm.bastion import Bastion
         from builder.launch.slurm.launcher import Slurm
         from builder.steps.job_news import JobNews
 
         heard = JobNews(request, step, facts).heard
-        return Slurm(Bastion(launch.slurm), request.run, say=markers.note, heard=heard, echo=request.place.echo)
+        environment = Environment(request.environment.reference, request.environment.workdir)
+        return Slurm(Bastion(launch.slurm), request.run, environment, markers.note, heard, echo=request.place.echo)
     return Here(os.environ, echo=request.place.echo)
+
+
+def environment_of(request: Request, step: str) -> dict[str, str]:
+    """For the step's record: in which image its command runs elsewhere than in the commit's own, by digest, or that nothing pins it."""
+    launch = request.launching(step)
+    if launch.on != "slurm":
+        return {}
+    return {"environment": NOT_PINNED if launch.slurm.container == "none" else request.environment.reference}
 
 
 def attaches(request: Request, step: str) -> bool:
@@ -97,13 +115,15 @@ def outbox_path(request: Request, step: str) -> Path:
     return directory(request, step) / "outbox.jsonl"
 
 
-def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str]) -> Job:
+def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[str, str], read: Mapping[str, str]) -> Job:
     output = directory(request, step) / "output"
     output.mkdir(parents=True, exist_ok=True)
     for file in (metrics_path(request, step), outbox_path(request, step)):
         file.unlink(missing_ok=True)  # of the try before this one
     values = {**values, "output": str(output)}
     files = {contract.METRICS: str(metrics_path(request, step)), contract.OUTBOX: str(outbox_path(request, step))}
+    written = _written(values)
+    moved = carried(request, step, {Path(values[key]): digest for key, digest in read.items() if digest}, next(iter(written), None))
     return Job(
         name=step,
         argv=contract.fill(command, values, _key(request, values)),
@@ -116,7 +136,8 @@ def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[
         hidden=(request.notify.webhook_env, request.notify.token_env, *_keys(request)),
         base=Path(request.place.output),
         inputs=tuple(Path(values[key]) for key in ("config", "checkpoint", "initial") if values.get(key)),
-        outputs=(metrics_path(request, step), outbox_path(request, step), output, *_written(values)),
+        outputs=(metrics_path(request, step), outbox_path(request, step), output, *(() if moved else written)),
+        carried=moved,
     )
 
 

@@ -10,7 +10,8 @@ from builder.errors import LaunchError
 from builder.model.run import Evaluation
 from builder.settings import ExternalSettings
 from builder.steps import external
-from builder.steps.command import attaches, directory, log_path, run_command
+from builder.steps.carrying import carries
+from builder.steps.command import attaches, directory, environment_of, log_path, run_command
 from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, Failure, perform, rule_for
@@ -41,8 +42,8 @@ def run(task: Task, config: Config, checkpoint: str, action: str) -> Evaluation:
 def _evaluate(task: Task, step: str, action: str, command: tuple[str, ...], config: Config, checkpoint: str, facts: Facts) -> Evaluation:
     request = task.request
     values = {"config": str(config_file(request, config)), "checkpoint": str(_fetched(request, step, checkpoint)), "action": action}
-    facts.update(restored(request))
-    ended = run_command(request, step, command, values, facts)
+    facts.update(restored(request) | environment_of(request, step))
+    ended = run_command(request, step, command, values, facts, {"checkpoint": checkpoint})
     where = f"{request.run}: step {step}"
     score = find_score(ended, request.settings.scores.get(action), Path(request.place.workdir), where)
     facts.update(score=score, seconds=round(ended.seconds, 3))
@@ -51,10 +52,11 @@ def _evaluate(task: Task, step: str, action: str, command: tuple[str, ...], conf
 
 
 def _fetched(request: Request, step: str, checkpoint: str) -> Path:
-    """The checkpoint's files, checked against its digest: a copy of this evaluation's own."""
+    """The checkpoint's files, checked against its digest: a copy of this evaluation's own. Not there yet where its job brings it itself."""
     if not checkpoint:
         raise LaunchError(f"{request.run}: step {step} has no checkpoint to evaluate")
     target = directory(request, step) / "checkpoint"
     shutil.rmtree(target, ignore_errors=True)  # of the try before this one, whose command may have written into it
-    materialise(objects_of(request), checkpoint, target)
+    if not carries(request, step):
+        materialise(objects_of(request), checkpoint, target)
     return target

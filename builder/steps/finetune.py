@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from builder.data.checkpoints import freeze, materialise
+from builder.data.checkpoints import Frozen, freeze, materialise
 from builder.errors import LaunchError
 from builder.model.run import Training
 from builder.steps import contract
-from builder.steps.command import attaches, log_path, run_command
+from builder.steps.carrying import carries, frozen_by_job
+from builder.steps.command import attaches, environment_of, log_path, run_command
 from builder.steps.config import Config, config_file
 from builder.steps.outbox import start_asked
 from builder.steps.perform import Facts, perform
@@ -31,10 +32,10 @@ def _train(task: Task, config: Config, step: str, facts: Facts) -> Training:
     request = task.request
     directory = Path(request.place.output) / "checkpoint"
     directory.mkdir(parents=True, exist_ok=True)
-    values = {"config": str(config_file(request, config)), "checkpoint": str(directory), "initial": _initial(request)}
-    facts.update(restored(request))
-    ended = run_command(request, step, request.settings.command, values, facts)
-    frozen = freeze(objects_of(request), _checkpoint(request, step, directory))
+    values = {"config": str(config_file(request, config)), "checkpoint": str(directory), "initial": _initial(request, step)}
+    facts.update(restored(request) | environment_of(request, step))
+    ended = run_command(request, step, request.settings.command, values, facts, {"initial": request.initial})
+    frozen = _frozen(request, step, directory)
     losses = tuple(metric for metric in ended.metrics if metric.name == contract.LOSS)
     training = Training(frozen.digest, losses, ended.seconds, frozen.size)
     facts.update(loss=training.loss, seconds=round(ended.seconds, 3), checkpoint=frozen.digest)
@@ -42,14 +43,23 @@ def _train(task: Task, config: Config, step: str, facts: Facts) -> Training:
     return training
 
 
-def _initial(request: Request) -> str:
-    """The directory with the checkpoint from which training starts, checked against its digest; empty where it starts from none."""
+def _initial(request: Request, step: str) -> str:
+    """The directory with the checkpoint from which training starts, checked against its digest; empty where it starts from none.
+    Where the step's job brings it itself, the directory is not there yet.
+    """
     if not request.initial:
         return ""
     directory = Path(request.place.output) / "initial"
     shutil.rmtree(directory, ignore_errors=True)  # of the try before this one, whose command may have written into it
-    materialise(objects_of(request), request.initial, directory)
+    if not carries(request, step):
+        materialise(objects_of(request), request.initial, directory)
     return str(directory)
+
+
+def _frozen(request: Request, step: str, directory: Path) -> Frozen:
+    if carries(request, step):
+        return frozen_by_job(request, step)
+    return freeze(objects_of(request), _checkpoint(request, step, directory))
 
 
 def _checkpoint(request: Request, step: str, directory: Path) -> Path:

@@ -15,6 +15,9 @@ from builder.steps.outcome import Records, steps_of
 JOB = "job"
 """Where the record has it."""
 
+NOT_PINNED = "not pinned"
+"""What a record says of the environment of a command that runs with what a cluster has installed."""
+
 _KEPT = ("id", "name", "state", "reason", "partition", "place", "waiting", "starts", "nodes")
 _ORDINARY = ("", "Priority", "Resources")
 """Reasons of Slurm's that mean no more than that others come first."""
@@ -27,6 +30,12 @@ def record_of(job: JobState, cluster: str, log: str) -> dict[str, Any]:
 def jobs_of(records: Records) -> dict[str, Mapping[str, Any]]:
     """Of the steps that have one, in the order in which they began."""
     return {step: record[JOB] for step, record in steps_of(records).items() if record.get(JOB)}
+
+
+def environments_of(records: Records) -> dict[str, str]:
+    """Of the steps that ran elsewhere than in the commit's image: in which they did, by digest; or, in words, that nothing pins it."""
+    found = {step: str(record["environment"]) for step, record in steps_of(records).items() if record.get("environment")}
+    return {step: "environment not pinned" if said == NOT_PINNED else said for step, said in found.items()}
 
 
 def is_waiting(job: Mapping[str, Any]) -> bool:

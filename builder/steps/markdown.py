@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from builder.model.run import RunResult, finite
-from builder.steps.jobs import jobs_of
+from builder.steps.jobs import environments_of, jobs_of
 from builder.steps.outcome import Records
 from builder.steps.request import Request
 
@@ -26,7 +26,7 @@ def summary(request: Request, result: RunResult) -> str:
 
 def details(result: RunResult, records: Records) -> str:
     """Where to look further, and what exactly ran. `records` are those of the run's steps."""
-    return "\n".join([*_details(result), *_jobs(records)]) + "\n"
+    return "\n".join([*_details(result), *_jobs(records), *_environments(records)]) + "\n"
 
 
 def _summary(request: Request, result: RunResult) -> Iterator[str]:
@@ -57,6 +57,11 @@ def _jobs(records: Records) -> Iterator[str]:
         links = records[step].get("links") or {}
         told = [f"[{plain(name)}]({_target(url)})" if is_web(url) else f"{plain(name)}: `{url}`" for name, url in links.items()]
         yield " · ".join([f"- {step}: job `{job['id']}` on {plain(str(job['cluster']))}", *told])
+
+
+def _environments(records: Records) -> Iterator[str]:
+    for step, where in environments_of(records).items():
+        yield f"- {step}: {plain(where)}"
 
 
 def _target(url: str) -> str:

@@ -147,8 +147,8 @@ class Record:
 
 
 def matches(end: str, ends: tuple[str, ...]) -> bool:
-    """Whether an end is among those that the settings list: `failed` stands for every exit code."""
-    return end in ends or (end.startswith("exit:") and "failed" in ends)
+    """Whether an end is among those that the settings list: `failed` stands for every exit code, `lost` for `stage`, too."""
+    return end in ends or (end.startswith("exit:") and "failed" in ends) or (end == "stage" and "lost" in ends)
 
 
 def _forgiven(rule: ErrorSettings, failures: list[Failure]) -> bool:

@@ -52,6 +52,16 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class InImage:
+    """Where steps that run elsewhere find their environment: an image without the commit's files, by digest, and its working directory.
+    Both are empty where nothing of the run needs one.
+    """
+
+    reference: str = ""
+    workdir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """All that the steps of a built-in flow need to know. Nothing in it is secret.
 
@@ -60,7 +70,8 @@ class Request:
     `then` the flows that start when this one has ended, with how it must have (`succeeded`, `failed`, `ended`). `starter` is the
     template on Argo of what starts runs at other revisions, where there is one. `restore` names the list of files that `slim-repo` took
     out of the commit and commands get back, `sha256:<64 hex>` (builder/data/restore_list.py); empty where there are none. `initial` is the
-    checkpoint (`sha256:<hex>`, in the data root) from which training starts, where it does from one.
+    checkpoint (`sha256:<hex>`, in the data root) from which training starts, where it does from one. `environment` is what containers
+    of Slurm run in.
     """
 
     run: str
@@ -87,6 +98,7 @@ class Request:
     starter: str = ""
     restore: str = ""
     initial: str = ""
+    environment: InImage = field(default_factory=InImage)
 
     def to_json(self) -> dict[str, Any]:
         import msgspec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.servers import SlurmServer
+from tests.fixtures.servers import S3Server, SlurmServer
 from tests.fixtures.team import SECRET, Team
 from tests.fixtures.waiting import until
 
@@ -25,15 +25,19 @@ identity_env = "SLURM_KEY"
 host_key = "{host_key}"
 root = "{root}"
 setup = ["export PATH={python}:$PATH"]
+s3_credentials = "{credentials}"
 """
 
 
 @pytest.fixture
-def hybrid(team: Team, slurm: SlurmServer, bridge_address: str, tmp_path: Path) -> Team:
-    """Pods reach the bastion on the bridge, and have its key from the secret of their environment."""
+def hybrid(team: Team, slurm: SlurmServer, bridge_address: str, tmp_path: Path, s3_server: S3Server) -> Team:
+    """Pods reach the bastion on the bridge, and have its key from the secret of their environment; the cluster has a key to S3."""
     host_key = " ".join((slurm.ssh / "host.pub").read_text().split()[:2])
     bastion = f"{bridge_address}:{slurm.bastion.rpartition(':')[2]}"
-    words = {"bastion": bastion, "host_key": host_key, "root": tmp_path / "cluster", "python": Path(sys.executable).parent}
+    keys = f"aws_access_key_id = {s3_server.key}\naws_secret_access_key = {s3_server.secret}\n"
+    (tmp_path / "credentials").write_text(f"[default]\n{keys}")
+    words: dict[str, object] = {"credentials": tmp_path / "credentials"}
+    words |= {"bastion": bastion, "host_key": host_key, "root": tmp_path / "cluster", "python": Path(sys.executable).parent}
     text = (team.repository / "builder.toml").read_text()
     text = text.replace('command = ["python", "-m", "agent.train", "--config", "{config}"]', 'command = ["sh", "train.sh", "{config}"]')
     assert "train.sh" in text
@@ -67,6 +71,9 @@ def test_training_on_slurm_and_evaluations_in_pods(hybrid: Team, slurm: SlurmSer
     assert record["host"] != pod
     log = hybrid.ok("logs", run, "finetune").splitlines()
     assert [line for line in log if line.startswith("line ")] == [f"line {number}" for number in range(1, 13)], "each once"
+    assert any(f"took checkpoint {there['checkpoint']}" in line for line in log), "the job itself, and no pod"
+    assert record["environment"] == "not pinned"
+    assert "finetune: environment not pinned" in hybrid.ok("show", run)
 
 
 def test_a_run_that_is_stopped_leaves_no_job(hybrid: Team, slurm: SlurmServer) -> None:

@@ -29,7 +29,7 @@ def launch(slurm: SlurmServer, tmp_path: Path) -> Iterator[Callable[..., Slurm]]
 
     def launcher() -> Slurm:
         settings = slurm.settings(tmp_path / "cluster", nodes=4, gpus_per_node=8)
-        made.append(Slurm(Bastion(settings), run, "abc"))
+        made.append(Slurm(Bastion(settings), run))
         return made[-1]
 
     yield launcher

@@ -42,7 +42,7 @@ def launch(settings: SlurmSettings) -> Iterator[Callable[..., Slurm]]:
     run, made = f"run-{uuid.uuid4().hex[:8]}", []
 
     def launcher(**changes: Any) -> Slurm:
-        made.append(Slurm(Bastion(replace(settings, **changes)), run, "abc"))
+        made.append(Slurm(Bastion(replace(settings, **changes)), run))
         return made[-1]
 
     yield launcher

@@ -12,7 +12,7 @@ NETWORK=${BUILDER_SERVICES_NETWORK:-0} # 0-255: a second set's addresses differ 
 BRIDGE=builder$NETWORK
 BRIDGE_IP=10.244.$NETWORK.1 # what pods and this machine both reach
 SERVICE_IP=10.96.$NETWORK.1 # where pods look for the Kubernetes API
-ORDER="registry base containerd docker buildkit bridge s3 mlflow cluster slurm" # each may need those before it
+ORDER="registry base containerd docker buildkit bridge s3 mlflow cluster slurm charliecloud" # each may need those before it
 CGROUP=builder-services-$(printf %s "$ROOT" | sha256sum | cut -c1-8)
 
 say() { printf '%s\n' "$*" >&2; }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.launch import Finished
-from builder.launch.slurm.script import options, pairs, script, words
+from builder.launch.slurm.script import Attempt, options, pairs, script, words
 from builder.launch.slurm.snapshot import Look, parse_look
 from builder.launch.slurm.states import SEPARATOR, JobState, finished, newest, parse_sacct, parse_squeue
 from builder.settings import SlurmSettings
@@ -91,7 +91,7 @@ def execute(tmp_path: Path, argv: list[str], environ: dict[str, str], job: str =
         path.mkdir(exist_ok=True)
     (directory / "argv").write_bytes(words(argv))
     (directory / "env").write_bytes(pairs(environ))
-    text = script(str(directory), str(code), SlurmSettings(setup=setup, nodes=nodes))
+    text = script(Attempt(str(directory), str(code), SlurmSettings(setup=setup, nodes=nodes)))
     return subprocess.run(["bash", "-s"], input=text, env={"SLURM_JOB_ID": job, "PATH": "/usr/bin:/bin"}, check=False).returncode
 
 
@@ -127,5 +127,5 @@ def test_a_gang_is_begun_by_srun_on_every_node(tmp_path: Path) -> None:
 
 
 def test_one_node_is_no_gang() -> None:
-    assert b"srun" not in script("/d", "/c", SlurmSettings())
-    assert b"srun --nodes=32 --ntasks=32" in script("/d", "/c", SlurmSettings(nodes=32))
+    assert b"srun" not in script(Attempt("/d", "/c", SlurmSettings()))
+    assert b"srun --nodes=32 --ntasks=32" in script(Attempt("/d", "/c", SlurmSettings(nodes=32)))

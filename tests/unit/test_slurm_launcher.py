@@ -57,7 +57,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scene],
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
 
     def made(scene: Scene) -> Slurm:
-        slurm: Any = Slurm(scene, "run", "abc")  # type: ignore[arg-type]
+        slurm: Any = Slurm(scene, "run")  # type: ignore[arg-type]
         slurm._jobs[NAME], slurm._read[NAME], slurm._born[NAME] = Job("step", ("true",), tmp_path, tmp_path / "log"), 0, 0
         return slurm  # type: ignore[no-any-return]
 

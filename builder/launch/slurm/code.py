@@ -25,6 +25,9 @@ from builder.errors import LaunchError
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.staging import add_bytes, checked, owned_by_nobody
 
+CODE = "code"
+"""The folder of commits' trees."""
+
 _LARGE = 1 << 20  # bytes
 _GROUPS = 256  # of directories: so many layers at most, and that part of the tree is sent again when one file changes
 _AT_ONCE = 4
@@ -72,7 +75,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """The tree's name below `root/code`, how many of its layers were sent, and in how many bytes."""
+    """The tree's name in its folder, how many of its layers were sent, and in how many bytes."""
 
     name: str
     layers: int = 0
@@ -85,10 +88,10 @@ def tree_of(place: Path) -> Tree:
     return Tree(_digest(layer.digest.encode() for layer in layers), place, layers)
 
 
-def bring_code(bastion: Bastion, tree: Tree) -> Brought:
-    """Makes the cluster have the tree. Raises LaunchError."""
+def bring_code(bastion: Bastion, tree: Tree, folder: str = CODE) -> Brought:
+    """Makes the cluster have the tree, in that folder of its root. Raises LaunchError."""
     name, layers = tree.name, tree.layers
-    code = f"{bastion.settings.root}/code"
+    code = f"{bastion.settings.root}/{folder}"
     places = {"code": shlex.quote(code), "tree": name}
     asked = bastion.ask(_ASK.format(**places), "".join(f"{layer.digest}\n" for layer in layers).encode() or b"\n")
     checked(bastion, asked, code)

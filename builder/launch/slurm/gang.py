@@ -15,7 +15,7 @@ _RANK = """export NODE_RANK=$SLURM_NODEID PET_NODE_RANK=$SLURM_NODEID RANK=$SLUR
 [ "$RANK" = 0 ] || export {others}
 "$@"
 code=$?
-[ $code = 0 ] || (set -C && echo $code >../failed) 2>/dev/null
+[ $code = 0 ] || (set -C && echo $code >{failed}) 2>/dev/null
 exit $code
 """
 
@@ -26,13 +26,16 @@ address=$(scontrol -o show node "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\
 export MASTER_ADDR=${{address:-$first}} MASTER_PORT=$((20000 + SLURM_JOB_ID % 12000)) {same}
 export PET_MASTER_ADDR=$MASTER_ADDR PET_MASTER_PORT=$MASTER_PORT
 srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 ${{SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK}} \\
-    --kill-on-bad-exit=1 --label bash -c {rank} rank """
+    --kill-on-bad-exit=1 --label {more}bash -c {rank} rank """
 
 
-def on_every_node(settings: SlurmSettings) -> str:
-    """Shell that stands right before a command's words. Nothing where there is one node."""
+def on_every_node(settings: SlurmSettings, more: str = "", failed: str = "../failed") -> str:
+    """Shell that stands right before a command's words. Nothing where there is one node. `more` are options of srun, as shell text;
+    `failed` is where a rank finds the file of that name in the job's directory.
+    """
     if settings.nodes < 2:
         return ""
     same = " ".join(f"{name}={value}" for name, value in same_for_all(settings.nodes, settings.gpus_per_node).items())
     others = " ".join(f"{name}=/dev/null" for name in OF_THE_FIRST)
-    return _BEFORE.format(same=same, nodes=settings.nodes, rank=shlex.quote(_RANK.format(others=others)))
+    rank = shlex.quote(_RANK.format(others=others, failed=failed))
+    return _BEFORE.format(same=same, nodes=settings.nodes, more=more, rank=rank)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -16,10 +15,11 @@ from builder.errors import LaunchError
 from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
 from builder.launch.slurm.admission import Admission
+from builder.launch.slurm.attempt import Environment, Places, files_of
 from builder.launch.slurm.bastion import Bastion, DroppedError, Said
-from builder.launch.slurm.code import bring_code, tree_of
+from builder.launch.slurm.code import CODE, bring_code, tree_of
 from builder.launch.slurm.endings import could_not_begin, ending
-from builder.launch.slurm.script import options, pairs, script, words
+from builder.launch.slurm.script import ended_as, options
 from builder.launch.slurm.snapshot import Look, look, parse_look
 from builder.launch.slurm.states import SACCT, SQUEUE, JobState, newest, parse_sacct, parse_squeue
 from builder.launch.slurm.submission import CODE_MISSING, DOUBTFUL, TAKEN, begin, hint, is_silent, refusal
@@ -54,15 +54,14 @@ class _Told:
 
 @dataclass
 class Slurm:
-    """Jobs of one run. `image` is that whose environment they have where the settings say `container`, by digest; `say` is told what one
-    waits for, `heard` at each look how the job stands, and where its log is on the cluster.
+    """Jobs of one run. `say` is told what one waits for, `heard` at each look how the job stands, and where its log is on the cluster.
 
     `echo`: what jobs write goes to this process's stdout, too.
     """
 
     bastion: Bastion
     run: str
-    image: str = ""
+    environment: Environment = field(default_factory=Environment)
     say: Say = lambda _: None
     heard: Heard = lambda _job, _log: None
     echo: bool = False
@@ -86,8 +85,8 @@ class Slurm:
         job.log.open("wb" if job.attempt == 1 else "ab").close()  # who comes again begins with the first, and copies its log anew
         if not self._was_submitted(name):
             tree = tree_of(job.workdir)
-            code = f"{self.settings.root}/code/{tree.name}"
-            with staging.packed(self._files(name, job, code)) as files:
+            code = f"{self.settings.root}/{CODE}/{tree.name}"
+            with staging.packed(files_of(self.bastion, Places(self._directory(name), code), job, self.environment)) as files:
                 self._begin(name, code, files, lambda: bring_code(self.bastion, tree))
         return name
 
@@ -156,15 +155,6 @@ class Slurm:
 
     def _directory(self, name: str) -> str:
         return f"{self.settings.root}/runs/{self.run}/{name.removeprefix(self.run + '.')}"
-
-    def _files(self, name: str, job: Job, code: str) -> dict[str, Path | bytes]:
-        """What the job needs beside the commit's files."""
-        directory = self._directory(name)
-        there = {str(job.workdir): f"{directory}/code", str(job.base): f"{directory}/files"}
-        files: dict[str, Path | bytes] = {"argv": words([_moved(word, there) for word in job.argv]), "env": pairs(_environment(job, there))}
-        files["script"] = script(directory, code, self.settings)
-        files |= {f"files/{path.relative_to(job.base)}": path for path in (*job.inputs, *job.outputs) if path.exists()}
-        return files | {f"files/{path.relative_to(job.base).parent}/.keep": b"" for path in job.outputs}
 
     def _begin(self, name: str, code: str, files: BinaryIO, bring: Callable[[], object]) -> None:
         """Submits the job unless that was done before, by whomever. `bring` makes the cluster have the commit's files."""
@@ -278,7 +268,7 @@ class Slurm:
         directory = self._directory(name)
         if end and (job is None or job.state in ("COMPLETED", "FAILED")):
             self.heard(job or JobState("", name, "FAILED"), f"{directory}/log")
-            return Finished(int(end))
+            return ended_as(end)
         assert job is not None
         self.heard(job, f"{directory}/log")
         said = self.bastion.ask(f"tail -n {_LAST_WORDS} {shlex.quote(directory)}/slurm.log 2>/dev/null")
@@ -307,7 +297,7 @@ class Slurm:
     def _collect(self, name: str) -> None:
         job, directory = self._jobs[name], self._directory(name)
         if job.outputs:
-            names = [str(path.relative_to(job.base)) for path in job.outputs]
+            names = [str(path.relative_to(job.base)) for path in (*job.outputs, *_receipt(job))]
             staging.fetch(self.bastion, f"{directory}/files", names, job.base)
 
     def _tell(self, job: JobState) -> None:
@@ -339,20 +329,8 @@ def _the_one(jobs: Iterable[JobState], name: str, held: str) -> JobState | None:
     return newest((job for job in jobs if job.is_open), name) or newest(jobs, name)
 
 
-def _environment(job: Job, there: Mapping[str, str]) -> dict[str, str]:
-    """What the image sets, less its PATH, which is of no use outside of it; then the contract's variables."""
-    kept = {name: value for name, value in job.env.items() if name not in ("PATH", "PYTHONPATH")}
-    entries = [*(str(job.workdir / entry) for entry in job.pythonpath), *filter(None, [job.env.get("PYTHONPATH", "")])]
-    path = _moved(":".join(entries), there)
-    told = {name: _moved(value, there) for name, value in job.variables.items()}
-    return {**kept, "PYTHONUNBUFFERED": "1", **({"PYTHONPATH": path} if path else {}), **told}
-
-
-def _moved(word: str, there: Mapping[str, str]) -> str:
-    """A word with the directories of this machine as they are called on the cluster. `/code` is none in `/codex`, or in `host/code`."""
-    longest_first = sorted(there, key=len, reverse=True)
-    names = "|".join(map(re.escape, longest_first))
-    return re.sub(rf"(?<![\w./@-])({names})(?![\w.-])", lambda match: there[match[1]], word)
+def _receipt(job: Job) -> list[Path]:
+    return [job.carried.receipt] if job.carried and job.carried.takes else []
 
 
 def _escaped(text: str) -> str:

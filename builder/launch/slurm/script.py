@@ -1,45 +1,155 @@
 """The batch script, and the options of sbatch. What comes from people travels as files beside it, and is never read by a shell.
 
 `argv` and `env` are words that end with NUL characters. The script takes `lock` first: of two jobs with one name the second does nothing.
-`end` is how the command ended, whatever Slurm remembers by then.
+`end` is how the command ended, whatever Slurm remembers by then: its exit code, or a word of `UNDONE`.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from builder.launch.interface import Finished
+from builder.launch.slurm import inside
+from builder.launch.slurm.containers import JOB, WAYS, Way, fetch
 from builder.launch.slurm.gang import on_every_node
 from builder.settings import SlurmSettings, seconds
 
 LOSER = 75
 """EX_TEMPFAIL of sysexits.h: another job does the work."""
 
+STAGE = "stage"
+"""The end, in the words of the settings, of a job that failed in what goes before and after its command."""
+
+UNDONE = {
+    "code": "never began: the commit's files could not be copied",
+    "image": "never began: its node could not get the image",
+    "in": "never began: its checkpoint could not be brought from the data root",
+    "out": "ended well, but what it left could not be taken to the data root",
+}
+"""What a job did not do beside the command, as the script calls it and as people read it."""
+
 _SCRIPT = """#!/bin/bash
-cd {directory} || exit 1
+builder_job={directory}
+cd "$builder_job" || exit 1
 mkdir lock 2>/dev/null || [ "$(cat lock/job 2>/dev/null)" = "$SLURM_JOB_ID" ] || exit {loser}
 echo "$SLURM_JOB_ID" >lock/job
-[ -d code ] || {{ cp -a --reflink=auto {code} code.new && mv -T code.new code; }} || exit 1
-cd code || exit 1
-while IFS= read -r -d '' pair; do export "$pair"; done <../env
-mapfile -d '' -t argv <../argv
-{setup}{gang}"${{argv[@]}}" </dev/null >>../log 2>&1 &
+builder_end() {{ echo "$1" >"$builder_job/end.new" && mv -T "$builder_job/end.new" "$builder_job/end"; exit "$2"; }}
+[ -d code ] || {{ cp -a --reflink=auto {code} code.new && mv -T code.new code; }} 2>>log || builder_end code 1
+{again}cd code || exit 1
+code=0
+{before}if [ -z "$builder_done" ]; then
+{into}cd "$builder_job/code" || exit 1
+{gang}{words} </dev/null >>"$builder_job/log" 2>&1 &
 child=$!
 trap 'kill -TERM $child 2>/dev/null' TERM INT
 wait $child
 code=$?
 while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
-[ ! -s ../failed ] || code=$(<../failed)
-echo $code >../end.new && mv -T ../end.new ../end
-exit $code
+[ ! -s "$builder_job/failed" ] || code=$(<"$builder_job/failed")
+fi
+{out}builder_end $code $code
 """
 
+# After an attempt whose command ended well, and that failed on its way out, there is nothing left to do but that.
+_AGAIN = """builder_done=
+if [ "$(cat {previous}/end 2>/dev/null)" = out ]; then
+  rm -rf code files
+  for what in code files; do
+    cp -al {previous}/$what . 2>/dev/null || {{ rm -rf $what && cp -a --reflink=auto {previous}/$what . 2>>log; }} || builder_end code 1
+  done
+  builder_done=1
+  echo 'builder: the attempt before this one ended well; what it left is taken to the data root' >>log
+fi
+"""
+_READ_ENV = """while IFS= read -r -d '' pair; do export "$pair"; done <../env
+"""
+_READ_ARGV = """mapfile -d '' -t argv <"$builder_job/argv"
+"""
+_MOVING = """builder_move() (
+  {move})
+"""
+_IN = """{move} in </dev/null >>"$builder_job/log" 2>&1 || builder_end in 1
+"""
+_OUT = """[ $code != 0 ] || {move} out </dev/null >>"$builder_job/log" 2>&1 || builder_end out 1
+"""
+_ONE_TASK = "srun --nodes=1 --ntasks=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} "
 
-def script(directory: str, code: str, settings: SlurmSettings) -> bytes:
-    """`directory` is the attempt's own on the cluster, `code` the commit's files there."""
-    lines = "".join(f"{line}\n" for line in settings.setup)
-    places = {"directory": shlex.quote(directory), "code": shlex.quote(code)}
-    return _SCRIPT.format(**places, setup=lines, gang=on_every_node(settings), loser=LOSER).encode()
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a job's script depends on. `directory` is the attempt's own on the cluster, `code` the commit's files there.
+
+    `image` is the one whose environment the command has, by digest, with `workdir` its working directory; both are empty where the
+    settings' `setup` makes the environment. `tool` is what moves checkpoints from and to the data root; empty where the job moves none.
+    `brings`, `takes`: whether it does so before the command, and after it. `previous` is the directory of the attempt before, if there was
+    one.
+    """
+
+    directory: str
+    code: str
+    settings: SlurmSettings
+    image: str = ""
+    workdir: str = ""
+    tool: str = ""
+    brings: bool = False
+    takes: bool = False
+    previous: str = ""
+
+    @property
+    def way(self) -> Way | None:
+        return WAYS.get(self.settings.container)
+
+
+def script(attempt: Attempt) -> bytes:
+    """For sbatch."""
+    settings, way = attempt.settings, attempt.way
+    setup = "".join(f"{line}\n" for line in settings.setup)
+    before, words, gang, move = _in_container(attempt, way, setup) if way else _bare(attempt, setup)
+    places = {"directory": shlex.quote(attempt.directory), "code": shlex.quote(attempt.code), "loser": LOSER}
+    moved = {"into": _IN.format(move=move) if attempt.brings else "", "out": _OUT.format(move=move) if attempt.takes else ""}
+    again = _AGAIN.format(previous=shlex.quote(attempt.previous)) if attempt.takes and attempt.previous else "builder_done=\n"
+    return _SCRIPT.format(**places, **moved, again=again, before=before, gang=gang, words=words).encode()
+
+
+def beside(attempt: Attempt) -> dict[str, bytes]:
+    """The other scripts of the attempt, by their names in its directory."""
+    way, settings = attempt.way, attempt.settings
+    if way is None:
+        return {}
+    found = {inside.TASK: inside.task(attempt.workdir)}
+    if not way.of_srun:
+        image = way.image(settings.root, attempt.image)
+        found[inside.ENTER] = inside.enter(way, attempt.directory, image, attempt.workdir, attempt.tool, settings.s3_credentials)
+    return found
+
+
+def _bare(attempt: Attempt, setup: str) -> tuple[str, str, str, str]:
+    """What stands before the command, the command, what begins it on every node, and what moves files."""
+    credentials, tool = inside.home_text(attempt.settings.s3_credentials), shlex.quote(attempt.tool)
+    move = inside.move('"$builder_job"', '"$builder_job/code"', tool, credentials)
+    moving = _MOVING.format(move=move.replace("\n", "\n  ")) if attempt.tool else ""
+    return f"{_READ_ENV}{setup}{moving}{_READ_ARGV}", '"${argv[@]}"', on_every_node(attempt.settings), "builder_move"
+
+
+def _in_container(attempt: Attempt, way: Way, setup: str) -> tuple[str, str, str, str]:
+    settings = attempt.settings
+    before = f"{setup}{fetch(way, settings.root, attempt.image, attempt.workdir)}"
+    if not way.of_srun:
+        enter = f'bash -p "$builder_job/{inside.ENTER}"'
+        return before, f"{enter} run", on_every_node(settings), enter
+    mounts = inside.job_mounts(attempt.directory, attempt.workdir)
+    task = f"bash -p {JOB}/{inside.TASK}"
+    run = way.words(mounts, attempt.workdir)
+    move = way.words([*mounts, *inside.moving_mounts(attempt.tool, settings.s3_credentials)], attempt.workdir)
+    gang = on_every_node(settings, f"{run} ", f"{JOB}/failed") or f"{_ONE_TASK}{run} "
+    return f'{before}unset "${{!PYTHON@}}"\n', f"{task} run 0", gang, f"{_ONE_TASK}{move} {task}"
+
+
+def ended_as(end: str) -> Finished:
+    """What the file `end` says."""
+    return Finished(1, end=STAGE, said=UNDONE[end]) if end in UNDONE else Finished(int(end))
 
 
 def options(settings: SlurmSettings, name: str, directory: str) -> list[str]:
