@@ -80,6 +80,11 @@ class DirectoryObjects:
         with self._translated(prefix, "listed"):
             yield from self._below(folder, start)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        with self._translated(prefix, "listed"):
+            entries = self._entries(check_prefix(prefix))
+            yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and is_key(prefix + entry.name))
+
     def _below(self, folder: str, start: str = "") -> Iterator[Found]:
         for entry in self._entries(folder):
             key = f"{folder}/{entry.name}" if folder else entry.name

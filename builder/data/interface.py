@@ -56,6 +56,12 @@ class Objects(Protocol):
         Whatever has no proper key is left out.
         """
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """The first part, without slashes, of what comes after `prefix` (empty, or with a slash at its end) in keys that go on after it.
+
+        Far fewer than the objects, where these are many. One that holds no objects may be among them.
+        """
+
     def delete(self, keys: Iterable[str]) -> None:
         """Takes the objects away. One that is not there is fine."""
 

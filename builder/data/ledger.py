@@ -25,6 +25,7 @@ RUN, EXIT = "run", "exit"
 
 _FOLDER = "ledger"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_LISTED_ALONE = 64  # runs: for more it is quicker to list the whole ledger
 _RUNS_AT_ONCE = 64  # are read before the first of them is given
 
 Warn = Callable[[str], None]
@@ -67,11 +68,24 @@ class Ledger:
 
         A record that is damaged, or none of ours, is left out, and `warn` gets a line about it.
         """
-        listed = sorted(self._listed(f"{_FOLDER}/").items(), key=lambda item: (-_modified(item[1]), item[0]))
+        listed = sorted(self._all().items(), key=lambda item: (-_modified(item[1]), item[0]))
         size = max(1, min(_RUNS_AT_ONCE, len(listed) if limit is None else limit))
         batches = (listed[start : start + size] for start in range(0, len(listed), size))
         entries = (entry for batch in batches for entry in self._entries(batch, warn))
         return itertools.islice(entries, limit)
+
+    def _all(self) -> dict[str, list[Found]]:
+        """Every run with its records. Those that the cache knows to have ended a while ago are not listed again, unless others are many."""
+        if self._cache is None:
+            return self._listed(f"{_FOLDER}/")
+        names = list(self._objects.folders(f"{_FOLDER}/"))
+        settled = {name: known for name in names if (known := self._cache.settled(f"{_FOLDER}/{name}"))}
+        others = [name for name in names if name not in settled]
+        if len(others) > _LISTED_ALONE:
+            return self._listed(f"{_FOLDER}/")
+        for found in in_threads(lambda name: self._listed(f"{_FOLDER}/{name}/"), others):
+            settled |= found
+        return settled
 
     def _listed(self, prefix: str) -> dict[str, list[Found]]:
         """Run -> its records, in the order of their steps' names."""

@@ -18,6 +18,7 @@ Records = dict[str, dict[str, Any]]
 """Step -> what is known of it."""
 
 _SETTLED = 3  # seconds; S3 tells times in whole ones, so what changed a moment ago may change again unseen
+_SURE = 600  # seconds after which a run that has ended is not even looked at: ended runs do not change
 
 
 class LedgerCache:
@@ -25,24 +26,41 @@ class LedgerCache:
 
     def __init__(self, directory: Path, root: str) -> None:
         self._directory = directory / hashlib.sha256(root.encode()).hexdigest()[:16]
+        self._known: dict[Path, tuple[list[Found], Records]] = {}
 
     def get(self, listed: Sequence[Found]) -> Records | None:
         """The run's records as they were when they were listed just so: same keys, sizes and times."""
-        try:
-            kept = json.loads(self._path(listed).read_bytes())
-            records: Records = kept["records"]
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
-        return records if kept["listed"] == _stamp(listed) else None
+        before, records = self._kept(_folder(listed))
+        return records if before and _stamp(before) == _stamp(listed) else None
+
+    def settled(self, folder: str) -> list[Found]:
+        """The records of a run in that folder that ended a while ago, as they were listed then; none where that is not known."""
+        listed, _ = self._kept(folder)
+        return listed if listed and max(found.modified for found in listed) < time.time() - _SURE else []
+
+    def _kept(self, folder: str) -> tuple[list[Found], Records]:
+        path = self._path(folder)
+        if path not in self._known:
+            try:
+                kept = json.loads(path.read_bytes())
+                self._known[path] = [Found(key, size, modified) for key, size, modified in kept["listed"]], kept["records"]
+            except (OSError, ValueError, LookupError, TypeError):
+                return [], {}
+        return self._known[path]
 
     def put(self, listed: Sequence[Found], records: Records) -> None:
         if max(found.modified for found in listed) < time.time() - _SETTLED:
             with contextlib.suppress(OSError):
-                write_whole(self._path(listed), canonical_json({"listed": _stamp(listed), "records": records}))
+                path = self._path(_folder(listed))
+                self._known.pop(path, None)
+                write_whole(path, canonical_json({"listed": _stamp(listed), "records": records}))
 
-    def _path(self, listed: Sequence[Found]) -> Path:
-        run = listed[0].key.rpartition("/")[0] if listed else ""
-        return self._directory / f"{hashlib.sha256(run.encode()).hexdigest()[:32]}.json"
+    def _path(self, folder: str) -> Path:
+        return self._directory / f"{hashlib.sha256(folder.encode()).hexdigest()[:32]}.json"
+
+
+def _folder(listed: Sequence[Found]) -> str:
+    return listed[0].key.rpartition("/")[0] if listed else ""
 
 
 def _stamp(listed: Sequence[Found]) -> list[list[Any]]:

@@ -23,6 +23,7 @@ from pathlib import Path
 import first_line
 import machine
 import profiles
+import queue_figures
 import registry
 import report
 import scenarios
@@ -71,9 +72,11 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
         sections.append(step())
     _log("new bytes per commit")
     sections.append(scenarios.sharding(bench, plan, other))
+    _log("waiting")
+    waiting = queue_figures.sections(plan, os.environ)
     _log("slimming")
     slimmed = slimming.section(plan, bench.folder / "slimming", bench.env, quick=plan.rounds < 9)
-    return [*sections, scenarios.memory(sections), slimmed]
+    return [*sections, scenarios.memory(sections), *waiting, slimmed]
 
 
 def _profiles(sections: list[Section], folder: Path) -> dict[str, str]:

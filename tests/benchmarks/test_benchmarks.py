@@ -5,12 +5,13 @@ from pathlib import Path
 
 import measure
 import pytest
+import queue_figures
 import report
 import sharding
 import slimming
 from measure import Cost
 from repository import generate
-from scenarios import Goal, Section
+from scenarios import Goal, Plan, Section
 
 _BUSY = "import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {child!r}])"
 
@@ -41,6 +42,12 @@ def test_page_marks_what_is_not_reached() -> None:
     assert "| One | theirs, by ours ≥ 10 x | 9.9 x | NOT reached |" in page
     assert "| theirs | 2.00 s | one round | 10.0 x | 1.00 s |  | 40.0 MB | 60 | 90 MB |" in page
     assert "PROFILE" in page
+
+
+def test_status_of_runs_that_were_read_before(tmp_path: Path) -> None:
+    section = queue_figures.status(Plan(1, 0.0, print), {}, runs=7)
+    assert list(section.ways) == ["a directory"]
+    assert [goal.limit for goal in section.goals] == [1.0]
 
 
 def test_new_bytes_are_those_of_changed_layers(tmp_path: Path) -> None:

@@ -140,6 +140,32 @@ def test_ended_runs_are_read_once(root: Objects, tmp_path: Path, monkeypatch: py
     assert found["ended"]["run"]["state"] == "stopped"  # type: ignore[index]
 
 
+def test_runs_that_ended_a_while_ago_are_not_looked_at(root: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_cache, "_SETTLED", -5)
+    monkeypatch.setattr(ledger_cache, "_SURE", -5)
+    for number in range(20):
+        Ledger(root).write(f"ended-{number}", "train", {"state": "succeeded"})
+        Ledger(root).write(f"ended-{number}", RUN, ENDED)
+    Ledger(root).write("open", RUN, {"state": "running"})
+
+    def read() -> tuple[dict[str, int], list[object]]:
+        asked = Recording(root)
+        found = list(Ledger(asked, tmp_path / "cache").runs())
+        return {verb: asked.calls.count(verb) for verb in asked.calls}, found
+
+    first, found = read()
+    assert (first["get"], len(found)) == (41, 21)
+    assert read() == ({"folders": 1, "list": 1, "get": 1}, found)
+    Ledger(root).write("new", RUN, {"state": "starting"})
+    root.delete(["ledger/ended-0/run.json", "ledger/ended-0/train.json"])
+    again, later = read()
+    assert again == {"folders": 1, "list": 2, "get": 2}
+    assert {entry.run for entry in later} == {"new", "open", *(f"ended-{number}" for number in range(1, 20))}
+    monkeypatch.setattr("builder.data.ledger._LISTED_ALONE", 1)
+    assert sorted(read()[0]) == ["folders", "get", "list"]
+    assert read()[0]["list"] == 1
+
+
 def test_what_changed_a_moment_ago_is_not_cached(root: Objects, tmp_path: Path) -> None:
     """S3 tells times in whole seconds: it may change again within the same one, and be as long as before."""
     Ledger(root).write("run-1", RUN, ENDED)

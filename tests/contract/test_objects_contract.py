@@ -100,6 +100,25 @@ def test_a_list_is_what_begins_with_the_prefix(root: Objects) -> None:
         assert before - 2 < found.modified < time.time() + 2
 
 
+def test_folders_are_what_goes_on_after_the_prefix(root: Objects) -> None:
+    assert list(root.folders()) == list(root.folders("run/")) == []
+    for key in (
+        "run/a/1",
+        "run/a/b/22",
+        "run/ab/1",
+        "run/c",
+        "run-1",
+        "other/run/a",
+        *(f"odd/{name}/x" for name in ODD if "/" not in name),
+    ):
+        root.put(key, b"")
+    assert sorted(root.folders()) == ["odd", "other", "run"]
+    assert sorted(root.folders("run/")) == ["a", "ab"]
+    assert sorted(root.folders("run/a/")) == ["b"]
+    assert list(root.folders("run/c/")) == list(root.folders("nothing/")) == []
+    assert sorted(root.folders("odd/")) == sorted(name for name in ODD if "/" not in name)
+
+
 def test_an_object_is_found_by_its_key(root: Objects) -> None:
     root.put("a/b", b"text")
     (listed,) = root.list()
