@@ -101,7 +101,7 @@ def _verbose() -> click.Option:
 def _add_common(command: click.Command) -> None:
     """`-v` may stand before or after the command's name; what takes a store may be told that it is a plain http one."""
     options = {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
-    takes_a_store = any(parameter.name == "to" for parameter in command.params)
+    takes_a_store = any(parameter.metavar == "STORE" for parameter in command.params)
     if "-v" not in options:
         command.params.append(_verbose())
     if takes_a_store and "--insecure-registry" not in options:

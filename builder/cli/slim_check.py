@@ -21,7 +21,7 @@ MOST = "1MB"
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    size = click.option("--max-size", metavar="SIZE", default=MOST, show_default=True, help="With --check: how large a file may be.")
+    size = click.option("--max-size", metavar="SIZE", default=MOST, show_default=True, help="How large a file may be.")
     flag = click.option("--check", is_flag=True, help="Fail on a big file, or a commit of before, in what is to be committed or pushed.")
     return flag(size(command))
 

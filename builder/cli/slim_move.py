@@ -44,15 +44,15 @@ _OPTIONS = (
         flag_value=".",
         help="Say how an old clone's branches, tags and stashes would go on upon the new history. Default: where you are.",
     ),
-    click.option("--to", metavar="URL", default="", help="With --move-clone: the new repository, unless it took the old one's place."),
+    click.option("--to", metavar="URL", default="", help="The new repository, unless it took the old one's place."),
     click.option(
         "--taken-out",
         type=click.Choice(["stop", "keep", "drop"]),
         default="stop",
         show_default=True,
-        help="With --move-clone: a branch that changes a file that was taken out stays, keeps that file whole, or loses that change.",
+        help="A branch that changes a file that was taken out stays, keeps that file whole, or loses that change.",
     ),
-    click.option("--yes", is_flag=True, help="With --move-clone: do it."),
+    click.option("--yes", is_flag=True, help="Do it."),
 )
 
 

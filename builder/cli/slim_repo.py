@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli import output, slim_check, slim_move
+from builder.cli import output, slim_check, slim_modes, slim_move
+from builder.cli.sections import Sectioned
 from builder.cli.slim_errors import translated
 from builder.errors import UsageError
 
@@ -18,25 +19,23 @@ if TYPE_CHECKING:
     from repo_slim.slim import Asked
 
 
-@click.command("slim-repo")
+@click.command("slim-repo", cls=Sectioned, sections=slim_modes.SECTIONS)
 @click.argument("source", metavar="[SOURCE]", default="")
-@click.option(
-    "--work", metavar="DIR", type=click.Path(path_type=Path), help="Where it works. Default: NAME.slim beside SOURCE, or here for a URL."
-)
-@click.option(
-    "--drop-over", metavar="SIZE", help="Take out files larger than this: 500kB, 1MB. Default: 1MB where nothing else is asked for."
-)
+@click.option("--drop-over", metavar="SIZE", help="Take out files larger than this: 500kB, 1MB. Default: 1MB, where no --drop is given.")
 @click.option("--drop", metavar="GLOB", multiple=True, help="Take out what matches, of any size: '*.ckpt', 'data/**'. May be repeated.")
-@click.option("--keep", metavar="GLOB", multiple=True, help="Keep what matches, whatever else is said. May be repeated.")
+@click.option("--keep", metavar="GLOB", multiple=True, help="Keep what matches, whatever else is said; for --check, too. May be repeated.")
 @click.option("--lfs", type=click.Choice(["keep-pointers", "drop"]), help="Pointers to LFS objects. Default: keep-pointers.")
 @click.option(
     "--replace", type=click.Choice(["delete", "placeholder"]), help="What stands where a file was. Default: delete, that is nothing."
 )
 @click.option("--archive", metavar="DIR|s3://...", default="", help="Where all that goes is kept. Default: [data] root.")
-@click.option("--approve", metavar="HASH", default="", help="Go on with the plan that has this hash.")
-@click.option("--publish-to", metavar="URL", default="", help="Push the new history to this new, empty remote, and clone it back.")
+@click.option(
+    "--work", metavar="DIR", type=click.Path(path_type=Path), help="Where it works. Default: NAME.slim beside SOURCE, or here for a URL."
+)
+@click.option("--restart", is_flag=True, help="Forget all that was made in --work, but not the archive, and begin anew.")
+@click.option("--approve", metavar="HASH", default="", help="Archive, rewrite and verify: the plan that has this hash.")
+@click.option("--publish-to", metavar="URL", default="", help="Then push the new history to this new, empty remote, and clone it back.")
 @click.option("--status", "only_status", is_flag=True, help="Say where it stands, and change nothing.")
-@click.option("--restart", is_flag=True, help="Forget all that was made in DIR, but not the archive, and begin anew.")
 @slim_check.options
 @slim_move.options
 @output.format_option("table", "json")
@@ -63,28 +62,23 @@ def command(
 ) -> None:
     """Make a big repository small, losing nothing: every old commit has a new one, and what was taken out is in an archive.
 
-    SOURCE is a path or a URL, and is never written to. The first run mirrors it, writes plan.toml and report.html (and .json) into DIR, and
-    stops. Read both, change the plan, and approve it by its hash: then what goes is archived, the history is rewritten beside the original,
-    every commit of it is verified, and the original becomes a bundle. --publish-to pushes the result to a new remote. Killed anywhere and
-    run again it goes on where it was. Exit code 2: the hash is not that of this plan and source, or a flag or the plan asks for what cannot
-    be; 1: SOURCE changed, or something failed, and nothing is lost.
+    SOURCE, a path or a URL, is never written to. The first run writes plan.toml and report.html, and stops: read both, change the plan, and
+    approve it by its hash. Killed anywhere and run again it goes on. With --check, SOURCE is a revision or BASE..REV.
 
-    Afterwards: --check looks at the index and at HEAD, or at SOURCE, which is then a revision or BASE..REV; 1: it found something.
-    --move-clone moves an old clone's branches onto the new history, and touches no file of yours; without --yes it only says how; 1: some
-    were left where they are.
+    Exit code 1: it failed, and nothing is lost; or --check found something, or --move-clone left something where it is. 2: the hash is not
+    that of this plan and source, or what is asked for cannot be.
     """
     from repo_slim.errors import SlimError
 
-    if check:
+    mode = slim_modes.chosen(click.get_current_context())
+    if mode is slim_modes.CHECK:
         slim_check.check(source, max_size, keep, form)
         return
-    if move_clone:
-        slim_move.move(slim_move.Wanted(move_clone, to, taken_out, yes), form)
+    if mode is slim_modes.MOVE:
+        slim_move.move(slim_move.Wanted(move_clone or ".", to, taken_out, yes), form)
         return
     if not source:
         raise UsageError("SOURCE is missing", "name the repository: a path or a URL")
-    if restart and approve:
-        raise UsageError("--restart forgets the plan that --approve is for", "run it with --restart first")
     try:
         told = _told(_asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace)), only_status, restart)
     except SlimError as error:

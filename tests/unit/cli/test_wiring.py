@@ -73,8 +73,10 @@ def test_what_takes_a_store_takes_the_option(path: list[str]) -> None:
     assert "--insecure-registry" in [name for parameter in frame.command_of(path).params for name in parameter.opts]
 
 
-def test_what_takes_another_place_does_not() -> None:
-    options = [name for parameter in frame.command_of(["deploy"]).params for name in parameter.opts]
+@pytest.mark.parametrize("path", [["deploy"], ["slim-repo"], ["data", "pull"]])
+def test_what_takes_another_place_does_not(path: list[str]) -> None:
+    frame.command_of(path[:1])
+    options = [name for parameter in frame.command_of(path).params for name in parameter.opts]
     assert "--to" in options
     assert "--insecure-registry" not in options
 

@@ -8,9 +8,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from builder.cli import frame, output
+from builder.cli import frame, output, slim_modes
 from builder.cli.documents import DOCUMENTS
 from builder.errors import BuilderError
 from repo_slim import errors
@@ -110,13 +111,45 @@ def test_the_documents_that_are_promised(source: Path, capsys: pytest.CaptureFix
     [
         (("--drop-over", "big"), "--drop-over: 'big' is no size", 2),
         (("--drop", "/"), "'/' is no glob", 2),
-        (("--restart", "--approve", "1"), "--restart forgets the plan", 2),
+        (("--restart", "--approve", "1"), "--restart does not go with --approve", 2),
         (("--approve", "0123456789abcdef"), "nothing is planned yet", 2),
         (("--archive", "ftp://x"), "is no place for an archive", 2),
     ],
 )
 def test_what_cannot_be(source: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str, code: int) -> None:
     assert said in printed(capsys, source, *words, code=code)[1]
+
+
+_ALONE = {
+    ("--yes",): "--yes only goes with --move-clone",
+    ("--to", "x.git"): "--to only goes with --move-clone",
+    ("--taken-out", "keep"): "--taken-out only goes with --move-clone",
+    ("--max-size", "3MB"): "--max-size only goes with --check",
+    ("--publish-to", "x.git"): "--publish-to only goes with --approve",
+    ("--status", "--restart"): "--restart does not go with --status",
+    ("--status", "--drop-over", "1MB"): "--drop-over does not go with --status",
+    ("--status", "--approve", "1"): "--approve does not go with --status",
+    ("--check", "--approve", "1"): "--approve does not go with --check",
+    ("--check", "--work", "x"): "--work does not go with --check",
+    ("--check", "--move-clone"): "--move-clone does not go with --check",
+    ("--move-clone", ".", "--keep", "x"): "--keep does not go with --move-clone",
+    ("--move-clone", "."): "SOURCE does not go with --move-clone",
+}
+
+
+@pytest.mark.parametrize("words", _ALONE)
+def test_nothing_that_is_said_is_ignored(source: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    """Whatever does not count is refused by name, together with what it was said with, before anything is done."""
+    before = fingerprint(source.parent)
+    _, err = printed(capsys, source, *words, code=2)
+    assert _ALONE[words] in err and "hint: " in err
+    assert fingerprint(source.parent) == before and not list(Path.cwd().iterdir())
+
+
+def test_every_option_counts_for_something_and_has_a_place_in_the_help() -> None:
+    names = {str(each.name) for each in frame.command_of(["slim-repo"]).params if isinstance(each, click.Option)}
+    listed = [name for own in slim_modes.SECTIONS.values() for name in own]
+    assert set(listed) == names - {"form", "verbose"} and len(listed) == len(set(listed))
 
 
 def test_a_source_that_moved_is_no_wrong_usage(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
