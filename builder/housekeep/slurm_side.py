@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from builder.data.keys import is_plain_name
 from builder.errors import LaunchError
-from builder.housekeep.things import CODE, JOBS, LAYER, ON_SLURM, Jobs, Kind, Thing
+from builder.housekeep.things import JOBS, LAYERS, ON_SLURM, Jobs, Kind, Thing
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.survey import survey
 
@@ -81,7 +81,7 @@ def _listed(place: Place, kind: Kind) -> Iterator[Thing]:
             used[name] = max(used.get(name, 0.0), float(when))
         if path == name and sort == kind.of and _is_ours(kind, name):
             stamps[name] = when.partition(".")[0]
-    linked = _linked(place, kind, list(stamps)) if kind == LAYER else frozenset[str]()
+    linked = _linked(place, kind, list(stamps)) if kind in LAYERS else frozenset[str]()
     for name, stamp in stamps.items():
         run = name if kind == JOBS else ""
         yield Thing(kind, str(place), name, used[name], stamp, run, linked=name in linked, leftover=bool(_HALF.match(name)))
@@ -89,7 +89,7 @@ def _listed(place: Place, kind: Kind) -> Iterator[Thing]:
 
 def _is_ours(kind: Kind, name: str) -> bool:
     """Hostile names are none that we gave; locks are held by whoever makes an image."""
-    return is_plain_name(name) and name.isprintable() and not name.endswith(".lock") and (kind, name) != (CODE, "layers")
+    return is_plain_name(name) and name.isprintable() and not name.endswith(".lock") and (kind in LAYERS or name != "layers")
 
 
 def _linked(place: Place, kind: Kind, names: Sequence[str]) -> frozenset[str]:

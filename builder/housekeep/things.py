@@ -27,8 +27,10 @@ class Kind:
 WORKFLOW, TEMPLATE = Kind("workflow", "workflows"), Kind("template", "templates")
 JOBS = Kind("files of jobs", "jobs", "runs", depth=3)
 CODE, LAYER = Kind("code", "code", "code", holds=True), Kind("layer of code", "code", "code/layers", holds=True)
+TOOL, TOOL_LAYER = Kind("tool of jobs", "code", "tools", holds=True), Kind("layer of a tool", "code", "tools/layers", holds=True)
+LAYERS = (LAYER, TOOL_LAYER)
 IMAGES = tuple(Kind("image", "images", folder, of, holds=True) for folder, of in (("sqsh", "f"), ("sif", "f"), ("charliecloud", "d")))
-ON_SLURM = (JOBS, CODE, LAYER, *IMAGES)
+ON_SLURM = (JOBS, CODE, LAYER, TOOL, TOOL_LAYER, *IMAGES)
 """What lies below a root; whoever adds a folder there adds it here."""
 
 

@@ -35,7 +35,8 @@ class Job:
     `log` is the file that gets what the command writes, stdout and stderr as they come; `hidden` names variables that are not its business.
 
     For launchers elsewhere: `inputs` and `outputs` are files and directories below `base` that the command reads, and leaves;
-    `attempt` counts from 1, and makes the job's name another one. `carried` is what the job moves without them.
+    `attempt` counts from 1, and makes the job's name another one. `carried` is what the job moves without them. `sought` are outputs that
+    may be left elsewhere: where one is empty, it is the newest directory of the tree that the pattern matches.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Job:
     outputs: tuple[Path, ...] = ()
     attempt: int = 1
     carried: Carried | None = None
+    sought: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

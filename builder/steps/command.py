@@ -138,6 +138,7 @@ def _job(request: Request, step: str, command: tuple[str, ...], values: Mapping[
         inputs=tuple(Path(values[key]) for key in ("config", "checkpoint", "initial") if values.get(key)),
         outputs=(metrics_path(request, step), outbox_path(request, step), output, *(() if moved else written)),
         carried=moved,
+        sought={path: request.settings.checkpoint for path in written if request.settings.checkpoint},
     )
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from builder.data.ledger import Ledger
 from builder.data.open import open_root
 from builder.demo.history import make_repository
 from builder.launch import Carried, Finished, Job, finish
+from builder.launch.slurm.attempt import Environment
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.launcher import Slurm
 from tests.fixtures.servers import S3Server, SlurmServer
+from tests.fixtures.waiting import until
 from tests.fixtures.wheels import make_wheel
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
@@ -220,3 +224,40 @@ def test_in_charliecloud(
     assert not list((output / "checkpoint").iterdir())
     assert not (output / "evaluate-click/checkpoint").exists()
     assert ended["scores"]["click"] is not None
+
+
+@pytest.mark.charliecloud
+@pytest.mark.registry
+@pytest.mark.base
+def test_many_nodes_and_jobs_at_once_share_one_image(
+    slurm: SlurmServer, tmp_path: Path, charliecloud: tuple[str, Path], ngc_base: str
+) -> None:
+    """Each rank knows which it is, and what rank 0 alone may write is none of the others' business."""
+    host, certificate = charliecloud
+    setup = ("export PATH=/usr/bin:/bin", f"export REQUESTS_CA_BUNDLE={certificate}")
+    settings = slurm.settings(tmp_path / "cluster", container="charliecloud", setup=setup)
+    environment = Environment(f"{host}/{ngc_base.partition('/')[2]}", "/workspace/code")
+    code, run = tmp_path / "code", f"run-{uuid.uuid4().hex[:8]}"
+    code.mkdir()
+
+    def job(name: str, nodes: int) -> tuple[Slurm, Job]:
+        base = tmp_path / name
+        script = 'echo "rank $RANK of $WORLD_SIZE at $MASTER_ADDR in $PWD"; echo "{}" >>$BUILDER_METRICS; sleep 1'
+        variables = {"BUILDER_METRICS": str(base / "metrics")}
+        known = {"workdir": code, "base": base, "log": base / "log", "outputs": (base / "metrics",), "variables": variables}
+        launcher = Slurm(Bastion(replace(settings, nodes=nodes)), run, environment)
+        return launcher, Job(name, ("bash", "-c", script), **known)  # type: ignore[arg-type]
+
+    asked = [job("gang", 2), job("alone", 1)]
+    handles = [launcher.submit(each) for launcher, each in asked]
+    ended = [until(partial(launcher.poll, handle, 5.0)) for (launcher, _), handle in zip(asked, handles, strict=True)]
+    for launcher, _ in asked:
+        launcher.bastion.close()
+    told = [each.log.read_text() for _, each in asked]
+    assert ended == [Finished(0), Finished(0)], told
+    for rank in (0, 1):
+        assert f"{rank}: rank {rank} of 2 at " in told[0]
+    assert "rank  of  at  in /workspace/code" in told[1]
+    assert [each.outputs[0].read_text() for _, each in asked] == ["{}\n", "{}\n"], "of rank 0 alone"
+    kept = [path.name for path in (tmp_path / "cluster/charliecloud").iterdir()]
+    assert sorted(kept) == [environment.image.rpartition(":")[2], f"{environment.image.rpartition(':')[2]}.lock"]

@@ -92,6 +92,18 @@ def test_words_arrive_byte_for_byte_and_nothing_reads_them(launch: Any, job: Any
     assert not Path("/tmp/never").exists()
 
 
+def test_a_checkpoint_that_lies_elsewhere_in_the_tree(launch: Any, job: Any) -> None:
+    """The newest directory that the settings' pattern matches; and nothing reads the pattern but as names of files."""
+    made = "mkdir -p 'runs/a b' runs/c/last && echo old >'runs/a b/w' && sleep 1.1 && mkdir 'runs/a b/last' && echo new >'runs/a b/last/w'"
+    asked = job(made)
+    asked = replace(asked, sought={asked.outputs[0]: "runs/*/last"})
+    assert finish(launch(), asked) == Finished(0)
+    assert (asked.outputs[0] / "w").read_text() == "new\n"
+    odd = replace(job("mkdir -p runs/last", attempt=2), sought={asked.outputs[0]: "$(touch /tmp/never)/`touch /tmp/never`/**; rm -rf x"})
+    assert finish(launch(), odd) == Finished(0)
+    assert not Path("/tmp/never").exists()
+
+
 def test_how_it_ended(launch: Any, job: Any) -> None:
     assert finish(launch(), job("echo no; exit 3")) == Finished(3)
     assert finish(launch(), job("kill -9 $$", attempt=2)) == Finished(137)

@@ -60,6 +60,7 @@ def _attempt(bastion: Bastion, places: Places, job: Job, environment: Environmen
         brings=bool(carried and carried.brings),
         takes=bool(carried and carried.takes),
         previous=f"{places.directory.removesuffix(str(job.attempt))}{job.attempt - 1}" if job.attempt > 1 else "",
+        seeks=bool(job.sought),
     )
 
 
@@ -71,6 +72,8 @@ def _told(attempt: Attempt, job: Job) -> dict[str, bytes]:
     own = {} if attempt.way else _of_the_image(job, there)  # which the container has anyway
     found = {"argv": words([_moved(word, there) for word in job.argv])}
     found["env"] = pairs({**own, "PYTHONUNBUFFERED": "1", **variables})
+    if job.sought:
+        found["sought"] = words([word for path, pattern in job.sought.items() for word in (str(path.relative_to(job.base)), pattern)])
     if job.carried:
         found[CARRIES] = _as_json(job.carried, job.base)
     return found

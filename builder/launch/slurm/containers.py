@@ -80,7 +80,7 @@ _APPTAINER = Way(
 _CHARLIECLOUD = Way(
     "charliecloud",
     "",
-    """ch-image --no-cache -s "$new" pull {reference} && mv -T "$new"/img/* "$new.image" && rm -rf "$new" && mv -T "$new.image" "$new" &&
+    """ch-image --no-cache -s "$new" pull {reference} && mv -T "$new"/img/* "${{new}}0" && rm -rf "$new" && mv -T "${{new}}0" "$new" &&
     mkdir -p "$new"{{{workdir},{job},{tool}}} && : >"$new"{credentials} &&
     {{ ! command -v nvidia-container-cli >/dev/null || ch-fromhost --nvidia "$new"; }}""",
     "ch-run --unset-env='*' --env-no-expand --set-env {mounts} --cd {workdir} \"$image\" --",

@@ -1,6 +1,7 @@
 """The batch script, and the options of sbatch. What comes from people travels as files beside it, and is never read by a shell.
 
-`argv` and `env` are words that end with NUL characters. The script takes `lock` first: of two jobs with one name the second does nothing.
+`argv`, `env` and `sought` are words that end with NUL characters. The script takes `lock` first: of two jobs with one name the second does
+nothing.
 `end` is how the command ended, whatever Slurm remembers by then: its exit code, or a word of `UNDONE`.
 """
 
@@ -74,6 +75,20 @@ _IN = """{move} in </dev/null >>"$builder_job/log" 2>&1 || builder_end in 1
 """
 _OUT = """[ $code != 0 ] || {move} out </dev/null >>"$builder_job/log" 2>&1 || builder_end out 1
 """
+# An output and a pattern, and so on. Bash matches a pattern with names of files, and does nothing else with it.
+_SEEK = """if [ $code = 0 ]; then
+  shopt -s globstar
+  while IFS= read -r -d '' output && IFS= read -r -d '' pattern; do
+    [ -z "$(ls -A "$builder_job/files/$output" 2>/dev/null)" ] || continue
+    newest=
+    while IFS= read -r found; do
+      found=$builder_job/code/$found
+      if [ -d "$found" ] && { [ -z "$newest" ] || [ "$found" -nt "$newest" ]; }; then newest=$found; fi
+    done < <(cd "$builder_job/code" && compgen -G "$pattern")
+    [ -z "$newest" ] || { mkdir -p "$builder_job/files/$output" && cp -a "$newest/." "$builder_job/files/$output/"; }
+  done <"$builder_job/sought"
+fi
+"""
 _ONE_TASK = "srun --nodes=1 --ntasks=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} "
 
 
@@ -84,7 +99,7 @@ class Attempt:
     `image` is the one whose environment the command has, by digest, with `workdir` its working directory; both are empty where the
     settings' `setup` makes the environment. `tool` is what moves checkpoints from and to the data root; empty where the job moves none.
     `brings`, `takes`: whether it does so before the command, and after it. `previous` is the directory of the attempt before, if there was
-    one.
+    one. `seeks`: outputs may lie elsewhere in the tree (file `sought`).
     """
 
     directory: str
@@ -96,6 +111,7 @@ class Attempt:
     brings: bool = False
     takes: bool = False
     previous: str = ""
+    seeks: bool = False
 
     @property
     def way(self) -> Way | None:
@@ -108,7 +124,8 @@ def script(attempt: Attempt) -> bytes:
     setup = "".join(f"{line}\n" for line in settings.setup)
     before, words, gang, move = _in_container(attempt, way, setup) if way else _bare(attempt, setup)
     places = {"directory": shlex.quote(attempt.directory), "code": shlex.quote(attempt.code), "loser": LOSER}
-    moved = {"into": _IN.format(move=move) if attempt.brings else "", "out": _OUT.format(move=move) if attempt.takes else ""}
+    seek = _SEEK if attempt.seeks else ""
+    moved = {"into": _IN.format(move=move) if attempt.brings else "", "out": _OUT.format(move=move) if attempt.takes else seek}
     again = _AGAIN.format(previous=shlex.quote(attempt.previous)) if attempt.takes and attempt.previous else "builder_done=\n"
     return _SCRIPT.format(**places, **moved, again=again, before=before, gang=gang, words=words).encode()
 
