@@ -44,13 +44,16 @@ class Found:
     remedy: str = ""
 
 
+Look = Callable[[Scene], Found]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line of the report. `by_settings`: it depends on what the settings say, so it is skipped when they cannot be read."""
 
     group: str
     name: str
-    look: Callable[[Scene], Found] = field(repr=False)
+    look: Look = field(repr=False)
     by_settings: bool = True
 
 
