@@ -33,6 +33,13 @@ START_RULES = (
 )
 """Of the account that makes templates of other revisions, and of CI that deploys (with `cronworkflows`)."""
 
+KEEP_RULES = (
+    *RUN_RULES,
+    {"apiGroups": ["argoproj.io"], "resources": ["cronworkflows"], "verbs": ["get", "list"]},
+    {"apiGroups": ["argoproj.io"], "resources": ["workflows", "workflowtemplates"], "verbs": ["delete"]},
+)
+"""Of the account of the flows watch and housekeep."""
+
 DEPLOY_RULES = (
     *START_RULES,
     {"apiGroups": ["argoproj.io"], "resources": ["cronworkflows"], "verbs": ["create", "get", "list", "patch", "delete"]},
@@ -51,7 +58,12 @@ def bootstrap(settings: Settings, deps_reference: str = "") -> list[dict[str, An
     deploy = settings.deploy
     namespace = deploy.namespace
     objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": MANAGED}}]
-    for account, rules in ((deploy.account, RUN_RULES), (deploy.starter, START_RULES), (DEPLOYER, DEPLOY_RULES)):
+    for account, rules in (
+        (deploy.account, RUN_RULES),
+        (deploy.starter, START_RULES),
+        (deploy.keeper, KEEP_RULES),
+        (DEPLOYER, DEPLOY_RULES),
+    ):
         objects += account_with_role(namespace, account, rules)
     if deps_reference:
         objects.append(pre_pull(namespace, deps_reference, deploy.pull_secrets))

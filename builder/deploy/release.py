@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from builder.deploy.render import Release, render
 from builder.errors import SettingsError
 from builder.settings import QueueSettings, Settings
 from builder.steps.request import Request
+
+_KEPT = "1h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,14 @@ def make_template(request: Request, date: int, settings: Settings, source: Sourc
     """The WorkflowTemplate of a flow at a commit. `handler` is the image that looks after the end of its runs, by digest; the
     commit's own when empty. Raises DeployError, SettingsError.
     """
+    settings = _of_keeper(settings) if request.in_force else settings
     compiled = compile_flow(source, target_of(settings), bench.objects, bench.cache, bench.environ)
     return render(compiled, release_of(request, date, settings, handler))
+
+
+def _of_keeper(settings: Settings) -> Settings:
+    """Under an account of its own; and as it runs again and again, what went well goes soon."""
+    return replace(settings, deploy=replace(settings.deploy, account=settings.deploy.keeper, keep_succeeded=_KEPT))
 
 
 def release_of(request: Request, date: int, settings: Settings, handler: str = "") -> Release:

@@ -42,7 +42,7 @@ def starter_template(request: Request, settings: Settings, workdir: str) -> dict
     deploy = settings.deploy
     if not deploy.git_secret:
         return None
-    text = _portable(settings)
+    text = base64.b64encode(portable(settings).encode()).decode()  # nothing in them is secret, but Argo reads `{{` in what it is given
     around = for_built_in(workdir)
     spec = {
         "serviceAccountName": deploy.starter,
@@ -124,11 +124,10 @@ def _with_registry(template: Mapping[str, Any], pull_secrets: tuple[str, ...]) -
     return {**template, "container": mounted, "volumes": [volume]}
 
 
-def _portable(settings: Settings) -> str:
-    """The settings in force as a pod has them, in base64: nothing in them is secret, but Argo reads `{{` in what it is given.
+def portable(settings: Settings) -> str:
+    """The settings in force as a pod has them, as TOML.
 
     A pod knows the registry by the name under which nodes pull from it, and the cluster as its own.
     """
     store = StoreSettings(to=settings.store.pull or settings.store.target, insecure=settings.store.insecure)
-    inside = replace(settings, store=store, deploy=replace(settings.deploy, context=""))
-    return base64.b64encode(to_toml(inside).encode()).decode()
+    return to_toml(replace(settings, store=store, deploy=replace(settings.deploy, context="")))

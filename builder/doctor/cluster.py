@@ -11,6 +11,7 @@ from builder.cluster.interface import Cluster
 from builder.deploy.bootstrap import DEPLOY_RULES
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
 from builder.errors import BuilderError
+from builder.settings.keeping import is_keeper
 
 _OLDEST = (3, 6)  # lists of schedules and of semaphores, which Argo 4 wants
 _VERSION = re.compile(rb"Starting Workflow Executor.*\bversion=\"?v?(\d+)\.(\d+)\.(\d+)")
@@ -93,7 +94,8 @@ def _rights() -> Iterator[tuple[str, str, str]]:
 def accounts(scene: Scene) -> Found:
     """The service accounts, and the secrets with which pods read data and pull: whose values nobody here may see."""
     cluster, deploy = scene.open_cluster(), scene.settings.deploy
-    missing = [name for name in (deploy.account, deploy.starter) if cluster.get("serviceaccounts", name) is None]
+    keeper = [deploy.keeper] if any(is_keeper(name, flow) for name, flow in scene.settings.flow.items()) else []
+    missing = [name for name in (deploy.account, deploy.starter, *keeper) if cluster.get("serviceaccounts", name) is None]
     if missing:
         return failed(f"no service account {', '.join(missing)} in {cluster.namespace}", _BOOTSTRAP)
     secrets = [*deploy.secrets, *deploy.pull_secrets]

@@ -13,7 +13,9 @@ from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
 from builder.model.run import STEPS
 from builder.model.tree import Commit
+from builder.runs.keepers import keeper_request
 from builder.settings import DataSettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
+from builder.settings.keeping import is_keeper
 from builder.steps import contract
 from builder.steps.request import InImage, Origin, Place, Request
 
@@ -64,7 +66,7 @@ def choose_flow(name: str, settings: Settings) -> FlowSettings:
         near = difflib.get_close_matches(name, settings.flow, 1)
         known = f"flows here: {', '.join(sorted(settings.flow))}" if settings.flow else "`builder init` writes one"
         raise UsageError(f"there is no [flow.{name}] in the settings", f"did you mean {near[0]}?" if near else known)
-    if flow.file:
+    if flow.file or is_keeper(name, flow):
         return flow
     if not flow.command:
         raise SettingsError(f"[flow.{name}] has no command", 'such as command = ["python", "-m", "train", "--config", "{config}"]')
@@ -254,6 +256,8 @@ def make_request(
         restore=restore,
         environment=environment,
     )
+    if is_keeper(wanted.flow, flow):
+        return keeper_request(request, settings)
     starter = starter_for(request, settings)
     return replace(request, starter=starter["metadata"]["name"]) if starter else request
 

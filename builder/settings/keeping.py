@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.settings import checks
 from builder.settings.fields import key
+from builder.settings.flows import FlowSettings
+from builder.settings.running import ScheduleSettings
+
+KEEPERS = {
+    "watch": "Tells of jobs, workflows and runs that nobody else tells of.",
+    "housekeep": "Clears away what nothing needs any more.",
+}
+"""The built-in flows that look after what all others leave: they need no table, have no commands, and no records of their own."""
+
+
+def is_keeper(name: str, flow: FlowSettings) -> bool:
+    return not flow.file and (flow.use or name) in KEEPERS
+
+
+def with_keepers(flows: Mapping[str, FlowSettings], schedules: Mapping[str, ScheduleSettings]) -> dict[str, FlowSettings]:
+    """The flows, and those keepers that only a schedule names."""
+    named = {schedule.flow or name for name, schedule in schedules.items()}
+    implied = {name: FlowSettings(use=name, description=line) for name, line in KEEPERS.items() if name in named}
+    return {**implied, **flows}
 
 
 @dataclass(frozen=True, slots=True)

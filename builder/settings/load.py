@@ -11,6 +11,7 @@ from typing import Any
 
 from builder.errors import SettingsError
 from builder.settings.convert import Where, convert, explain
+from builder.settings.keeping import with_keepers
 from builder.settings.names import loose_names
 from builder.settings.tables import Settings, Tables
 
@@ -92,6 +93,7 @@ def _settings(document: object, where: Where, file: Path) -> Settings:
         raise SettingsError("\n".join(explain(key, Tables, where.path) for key in unknown))
     for loose in loose_names(tables):
         raise SettingsError(f"{where / loose.path}: {loose}")
+    tables = replace(tables, flow=with_keepers(tables.flow, tables.schedule))
     named = document if isinstance(document, dict) else {}
     origin = _origins(tables, named, f"{where.file} in force")
     return Settings(**{key.name: getattr(tables, key.name) for key in fields(Tables)}, file=file, root=file.parent, origin=origin)

@@ -49,6 +49,7 @@ class DeploySettings:
     context: str = key("", "the kubeconfig's context; the current one when empty")
     account: str = key("builder-run", "the service account of steps: it may start runs, but no templates", checks.kubernetes_name)
     starter: str = key("builder-start", "the service account of runs that make templates of other revisions", checks.kubernetes_name)
+    keeper: str = key("builder-keep", "the service account of `watch` and `housekeep`: it may delete workflows", checks.kubernetes_name)
     secrets: tuple[str, ...] = key((), "Kubernetes secrets whose keys are environment variables of every step (S3 credentials)")
     pull_secrets: tuple[str, ...] = key((), "Kubernetes secrets with which nodes pull the image")
     pre_pull: bool = key(True, "`deploy --bootstrap` has every node pull what lies below the code of an image, before a run needs it")

@@ -28,6 +28,8 @@ def main(environ: Mapping[str, str], reason: Reason = lambda _: "") -> None:
     request = task_of(environ["BUILDER_REQUEST"], environ["BUILDER_RUN"], 0).request
     said, status = failures.parse(environ.get("BUILDER_FAILURES", "")), environ["BUILDER_STATUS"]
     state = "stopped" if failures.was_stopped(status, said) else _STATES.get(status, "failed")
+    if request.in_force and state == "succeeded":
+        return  # a look of many that nobody need remember
     if request.settings.file:
         own.finish(request, begin.run_in(request, environ), state, deaths(request, said, reason))
     record: dict[str, Any] = {"flow": request.flow, "commit": request.commit, "links": links_of(request), "state": state}

@@ -71,7 +71,7 @@ class Request:
     template on Argo of what starts runs at other revisions, where there is one. `restore` names the list of files that `slim-repo` took
     out of the commit and commands get back, `sha256:<64 hex>` (builder/data/restore_list.py); empty where there are none. `initial` is the
     checkpoint (`sha256:<hex>`, in the data root) from which training starts, where it does from one. `environment` is what containers
-    of Slurm run in.
+    of Slurm run in. `in_force` are the settings in force as TOML, for flows that look after all others; empty for those that run commands.
     """
 
     run: str
@@ -97,6 +97,7 @@ class Request:
     then: Mapping[str, str] = field(default_factory=dict)
     starter: str = ""
     restore: str = ""
+    in_force: str = ""
     initial: str = ""
     environment: InImage = field(default_factory=InImage)
 

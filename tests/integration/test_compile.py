@@ -100,6 +100,13 @@ def test_the_package_of_a_built_in_flow_is_its_file(objects: Objects, target: Ta
     assert "kept" in compile_flow(source, target, objects, tmp_path / "b", os.environ)
 
 
+@pytest.mark.parametrize("name", ["watch", "housekeep"])
+def test_flows_of_one_step(objects: Objects, target: Target, tmp_path: Path, name: str) -> None:
+    source = Source(data_path(f"workflows/{name}.py"), tool_path(), f"[flow.{name}]")
+    found = compile_flow(source, target, objects, tmp_path / "cache", os.environ)
+    assert [part["name"] for part in found["spec"]["templates"] if "container" in part] == ["start"]
+
+
 def test_steps_tell_the_service_that_the_settings_name_and_no_other(objects: Objects, target: Target, tmp_path: Path) -> None:
     source = Source(data_path("workflows/finetune.py"), tool_path(), "[flow.finetune]")
     theirs = {**os.environ, "METAFLOW_SERVICE_URL": "http://theirs.test", "METAFLOW_DEFAULT_METADATA": "service"}
