@@ -25,7 +25,7 @@ DOCUMENTS_OF_KEEPING = {
         {"dry_run": "whether nothing was removed", "things": "all that might go", "unseen": "what could not be asked, with the reason"},
         {
             "things": {
-                "kind": "`workflow`, `template`, `files of jobs`, `code`, `layer of code` or `image`",
+                "kind": "`workflow`, `template`, `files of jobs`, `code`, `tool of jobs`, a layer of them, or `image`",
                 "place": "the namespace, or `bastion:root`",
                 "name": "its name there",
                 "became": "`removed`, `kept`, `failed`, `gone` (already), `used` (just now, so it stays), `would go`",

@@ -33,14 +33,16 @@ _GROUPS = 256  # of directories: so many layers at most, and that part of the tr
 _AT_ONCE = 4
 _CHUNK = 1 << 20
 
-# Whatever the other side lacks of the layers named on stdin; nothing more of a tree that is there, which is marked as used.
+# Whatever the other side lacks of the layers named on stdin; nothing more of a tree that is there. What is there is marked as used.
 # Who may write to the root may write there.
 _ASK = """for folder in {code} {code}/layers; do
   [ -d "$folder" ] || {{ mkdir -p "$folder" && chmod --reference="$folder/.." "$folder" 2>/dev/null; }}
 done
 cd {code}/layers && cd .. || exit
 [ ! -d {tree} ] || {{ touch {tree}; echo there; exit; }}
-while read -r layer; do [ -d "layers/$layer" ] || echo "$layer"; done"""
+used=
+while read -r layer; do if [ -d "layers/$layer" ]; then used="$used layers/$layer"; else echo "$layer"; fi; done
+[ -z "$used" ] || touch $used"""
 
 # Written aside and renamed: of two who bring the same one wins, whole; also of two tries of one, whose connection dropped in between.
 # A file system may have no hard links, or no more of them for a file.
@@ -50,7 +52,7 @@ for layer in $aside/layers/*; do
 done
 mkdir $aside/tree && {{ xargs -r -0 cp -al -t $aside/tree <$aside/names 2>/dev/null ||
   {{ rm -rf $aside/tree && mkdir $aside/tree && xargs -r -0 cp -a --reflink=auto -t $aside/tree <$aside/names; }}; }} &&
-  {{ mv -T $aside/tree {tree} 2>/dev/null || [ -d {tree} ]; }}
+  touch $aside/tree && {{ mv -T $aside/tree {tree} 2>/dev/null || [ -d {tree} ]; }}
 code=$?
 rm -rf $aside
 exit $code"""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.housekeep.plan import plan
-from builder.housekeep.things import CODE, IMAGES, JOBS, LAYER, ON_SLURM, TEMPLATE, WORKFLOW, Jobs, Thing, World
+from builder.housekeep.things import JOBS, LAYERS, ON_SLURM, TEMPLATE, WORKFLOW, Jobs, Thing, World
 from builder.settings import HousekeepSettings, seconds
 
 NOW, DAY = 1_714_600_000.0, 86400.0
@@ -18,7 +18,7 @@ RUNS, COMMITS = [f"run-{number}" for number in range(4)], ["a" * 40, "b" * 40, "
 ages = st.one_of(st.floats(0, 3 * 3600), st.floats(0, 90 * DAY))
 on_slurm = st.builds(
     lambda kind, name, age, linked, leftover: Thing(
-        kind, SLURM, name, NOW - age, "1", name if kind == JOBS else "", linked=linked and kind == LAYER, leftover=leftover
+        kind, SLURM, name, NOW - age, "1", name if kind == JOBS else "", linked=linked and kind in LAYERS, leftover=leftover
     ),
     st.sampled_from(ON_SLURM),
     st.sampled_from(RUNS),
@@ -84,7 +84,7 @@ def test_what_a_job_may_use_stays(world: World, settings: HousekeepSettings) -> 
     oldest = world.jobs[SLURM].oldest
     for verdict in plan(world, settings):
         thing = verdict.thing
-        if oldest is not None and thing.kind in (CODE, LAYER, *IMAGES) and thing.used >= oldest and not thing.leftover:
+        if oldest is not None and thing.kind not in (JOBS, WORKFLOW, TEMPLATE) and thing.used >= oldest and not thing.leftover:
             assert not verdict.goes, verdict
 
 

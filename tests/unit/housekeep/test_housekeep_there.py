@@ -15,6 +15,7 @@ from builder.errors import LaunchError
 from builder.housekeep.slurm_side import Place, remove, things_at
 from builder.housekeep.things import ON_SLURM, Thing
 from builder.launch.slurm.bastion import Said
+from builder.launch.slurm.code import bring_code, tree_of
 from builder.settings import SlurmSettings
 
 DAY = 86400.0
@@ -35,12 +36,13 @@ class Here:
     def settings(self) -> SlurmSettings:
         return SlurmSettings(bastion="here", root=str(self.root))
 
-    def ask(self, command: str, stdin: bytes = b"", stdout: Any = None) -> Said:
+    def ask(self, command: str, stdin: Any = b"", stdout: Any = None) -> Said:
         self.commands.append(command)
         if self.dies:
             raise LaunchError("ssh to here: gone", "", "lost")
         env = {**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"}
-        done = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, env=env, check=False)
+        given = stdin if isinstance(stdin, bytes) else stdin.seek(0) or stdin.read()
+        done = subprocess.run(["sh", "-c", command], input=given, capture_output=True, env=env, check=False)
         return Said(done.returncode, done.stdout, done.stderr)
 
 
@@ -111,6 +113,24 @@ def test_layers_that_a_tree_shares(place: Place) -> None:
     found = listed(place)
     assert found["code/layers", DIGEST].linked
     assert not found["code/layers", OTHER].linked
+
+
+def test_whoever_brings_code_marks_what_he_uses(place: Place, tmp_path: Path) -> None:
+    """Also where it is made of layers of long ago: else it would look as old as they."""
+    source = tmp_path / "source"
+    (source / "a").mkdir(parents=True)
+    (source / "a" / "train.py").write_text("pass")
+    bring_code(place.bastion, tree_of(source))
+    for thing in listed(place).values():
+        path = Path(place.root) / thing.kind.folder / thing.name
+        os.utime(path, (0, 0))
+    assert {thing.used for thing in listed(place).values()} == {0}
+    (source / "b").mkdir()
+    (source / "b" / "eval.py").write_text("pass")
+    bring_code(place.bastion, tree_of(source))
+    used = {key: time.time() - thing.used < 1000 for key, thing in listed(place).items()}
+    assert [folder for (folder, _), fresh in used.items() if not fresh] == ["code"], "the tree of before alone was not used"
+    assert len(used) == 4
 
 
 HOSTILE = ["-rf", "$(touch x)", "a b", "it's", "*", "ü☃", "a\\nb", '"; rm -rf . #', "{}", "@", "%s"]
