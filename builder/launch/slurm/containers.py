@@ -89,11 +89,13 @@ _CHARLIECLOUD = Way(
 
 WAYS = {"pyxis": _PYXIS, "apptainer": _APPTAINER, "charliecloud": _CHARLIECLOUD}
 
-# A job that died in the middle left something aside; where locks do not work two may pull at once, and either's counts.
+# Who may write to the root may write there. A job that died in the middle left something aside; where locks do not work, or the lock is
+# another user's, two may pull at once, and either's counts.
 _FETCH = """export USER="${{USER:-$(id -un)}}"
 image={image}
 if [ ! -e "$image" ]; then
-  mkdir -p "${{image%/*}}" && exec 9>>"$image.lock" && flock 9 && rm -rf "$image".new.*
+  [ -d "${{image%/*}}" ] || {{ mkdir -p "${{image%/*}}" && chmod --reference={root} "${{image%/*}}"; }} 2>/dev/null
+  exec 9>>"$image.lock" && flock 9 && rm -rf "$image".new.*
   if [ ! -e "$image" ]; then
     new=$image.new.$SLURM_JOB_ID
     {{ {pull}
@@ -101,7 +103,7 @@ if [ ! -e "$image" ]; then
   fi
   exec 9>&-
 fi
-touch "$image"
+touch "$image" 2>/dev/null
 """
 
 
@@ -109,7 +111,7 @@ def fetch(way: Way, root: str, reference: str, workdir: str) -> str:
     """Shell lines after which `$image` is there; they end the job as `image` where it cannot be had."""
     names = {"reference": shlex.quote(docker_name(reference)), "enroot": shlex.quote(enroot_name(reference))}
     places = {"workdir": shlex.quote(workdir), "job": JOB, "tool": TOOL, "credentials": CREDENTIALS}
-    return _FETCH.format(image=shlex.quote(way.image(root, reference)), pull=way.pull.format(**names, **places))
+    return _FETCH.format(root=shlex.quote(root), image=shlex.quote(way.image(root, reference)), pull=way.pull.format(**names, **places))
 
 
 def docker_name(reference: str) -> str:

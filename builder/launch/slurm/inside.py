@@ -44,7 +44,7 @@ if [ "$1" != run ]; then
   {move}
 fi
 while IFS= read -r -d '' pair; do
-  case $pair in BUILDER_*) printenv -- "${{pair%%=*}}" >/dev/null && continue ;; esac
+  case $pair in BUILDER_*) printenv "${{pair%%=*}}" >/dev/null && continue ;; esac
   export "$pair"
 done <{job}/env
 mapfile -d '' -t argv <{job}/argv
