@@ -104,6 +104,10 @@ def test_an_interruption_is_no_failure_to_try_again_after(tmp_path: Path) -> Non
         ("killed", ("killed", "lost"), True),
         ("timeout", ("timeout",), True),
         ("memory", ("killed",), False),
+        ("stage", ("lost",), True),
+        ("stage", ("stage",), True),
+        ("stage", ("failed",), False),
+        ("lost", ("stage",), False),
     ],
 )
 def test_only_the_ends_that_the_settings_list_are_forgiven(tmp_path: Path, pauses: list[float], end: str, on: Any, again: bool) -> None:

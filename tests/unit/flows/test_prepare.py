@@ -29,6 +29,7 @@ from builder.runs.prepare import (
     chosen_evals,
     flow_file,
     make_request,
+    needs_environment,
     placed,
 )
 from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings, SlurmSettings
@@ -149,6 +150,12 @@ def test_steps_are_placed_for_once() -> None:
     check_places(placed(known, ["finetune=slurm"]), "local")
     with pytest.raises(SettingsError, match="needs user, identity_env and host_key in a run on argo"):
         check_places(placed(known, ["finetune=slurm"]), "argo")
+    odd = {"default": LaunchSettings(slurm=SlurmSettings(bastion="cluster", root="/a:b", container="pyxis"))}
+    assert not needs_environment(odd)
+    assert needs_environment(placed(odd, ["finetune=slurm"]))
+    assert not needs_environment(placed(known, ["finetune=slurm"]))
+    with pytest.raises(SettingsError, match="root = '/a:b' cannot be mounted"):
+        check_places(placed(odd, ["finetune=slurm"]), "local")
 
 
 def test_in_the_image_the_python_of_the_team_waits(tmp_path: Path) -> None:

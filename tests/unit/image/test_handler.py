@@ -6,9 +6,12 @@ import json
 from io import BytesIO
 from typing import Any
 
+import pytest
+
+from builder.errors import UsageError
 from builder.image.assemble import image_config, image_manifest
 from builder.image.base import Base
-from builder.image.handler import handler_image
+from builder.image.handler import environment_image, handler_image
 from builder.model.oci import LAYER_GZIP, Descriptor, Manifest, sha256
 from builder.model.tree import Commit
 from builder.settings import ImageSettings
@@ -61,6 +64,20 @@ def test_it_is_the_same_for_every_commit() -> None:
     first = handler_image(store, commit_image(store, "a", 1_700_000_000, "code 1"))
     assert handler_image(store, commit_image(store, "b", 1_800_000_000, "code 2")) == first
     assert list(store.tags) == [f"handler-{first[7:39]}"]
+
+
+def test_the_environment_is_base_and_dependencies() -> None:
+    store = MemoryStore()
+    image = commit_image(store, "a", 1_700_000_000, "code 1")
+    digest = environment_image(store, image)
+    assert environment_image(store, commit_image(store, "b", 1_800_000_000, "code 2")) == digest
+    manifest, config = stored(store, digest)
+    assert manifest.layers == image.layers[:-2]
+    assert len(config["rootfs"]["diff_ids"]) == 3
+    assert sum(not line.get("empty_layer") for line in config["history"]) == 3
+    assert f"environment-{digest[7:39]}" in store.tags
+    with pytest.raises(UsageError, match="no environment for a container"):
+        environment_image(store, Manifest(image.config, image.layers[-1:]))
 
 
 def test_it_holds_everything_but_the_code() -> None:
