@@ -19,12 +19,14 @@ _ENDS = {
     "killed": "killed by a signal",
     "memory": "out of memory",
     "lost": "its machine or pod went away before it could say why",
+    "stage": "its job failed in what goes before or after the command",
 }
 _GONE = "it is gone, and nobody wrote its end"
 _REMEDIES = {
     "memory": "give it more: [launch.{step}.pod] memory",
     "timeout": "give it more time: [launch.{step}] timeout",
     "lost": "[flow.{flow}.errors.{step}] retry = 1 tries again by itself",
+    "stage": "the end of its log says why: builder logs {run} {step}",
 }
 
 
@@ -64,7 +66,7 @@ def explanation_of(run: str, records: Records, state: str = "") -> Explanation:
         end=_GONE if state == "lost" else end_in_words(end) if state == "failed" else "",
         error=error,
         said=said,
-        hint=hint or _REMEDIES.get(end, "").format(step=step or "default", flow=facts_of(records).get("flow", "NAME")),
+        hint=hint or _REMEDIES.get(end, "").format(step=step or "default", flow=facts_of(records).get("flow", "NAME"), run=run),
         seconds=seconds_between(record) if step else seconds_of_run(records),
         tries=int(record.get("tries", 1)),
         holes=tuple(_holes(records)),

@@ -51,6 +51,7 @@ def test_a_command_that_fails_says_how_with_the_end_of_its_log(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("end", "words", "hint"),
     [
+        ("stage", "its job failed in what goes before or after the command", "hint: the end of its log says why: builder logs r finetune"),
         ("memory", "out of memory", "hint: give it more: [launch.finetune.pod] memory"),
         ("timeout", "its time was up", "hint: give it more time: [launch.finetune] timeout"),
         ("killed", "killed by a signal", None),
