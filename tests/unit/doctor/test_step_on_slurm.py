@@ -42,6 +42,7 @@ class Answers:
 def found(check: str, said: Said | None = None, words: str = "", paths: Mapping[str, str] | None = None, **more: Any) -> Found:
     settings = SlurmSettings(bastion="login", root="/shared/team", **more)
     there = OnSlurm("finetune", LaunchSettings("slurm", slurm=settings), lambda: paths or {})
+    there.close()
     there._bastion = Answers({words: said} if said else {})  # type: ignore[assignment]
     there.is_reached = True
     return getattr(there, check)(None)  # type: ignore[no-any-return]
@@ -100,8 +101,10 @@ def test_where_there_is_no_connection_nothing_else_fails(scene: Scene, monkeypat
     assert there.host_key(scene) == Found("failed", "ssh to login: refused", "is the host up?")
     assert there.slurm(scene).state == there.root(scene).state == "-"
     assert there.settings(scene).state == "ok"
+    there.close()
     bare = OnSlurm("finetune", LaunchSettings(), dict)
     assert (bare.settings(scene).state, bare.host_key(scene).state) == ("failed", "-")
+    bare.close()
 
 
 @pytest.fixture
