@@ -11,6 +11,7 @@ import click
 
 from builder.cli import output
 from builder.errors import UsageError
+from builder.model.path_names import in_json, shell_line, shown
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
@@ -101,7 +102,7 @@ def _lost(reader: Reader, revision: str, paths: Sequence[str]) -> Lost:
     found = lost_of(reader.git, find_commit(reader, flow, revision), data_of(reader.settings))
     for path in paths:
         if not _chosen_by(found, path).files:
-            raise UsageError(f"{path}: slim-repo took no such file out of {found.commit[:12]}", _near(found, path))
+            raise UsageError(f"{shown(path)}: slim-repo took no such file out of {found.commit[:12]}", _near(found, path))
     wanted = {file for path in paths for file in _chosen_by(found, path).files}
     return replace(found, files=tuple(file for file in found.files if file in wanted)) if paths else found
 
@@ -116,7 +117,9 @@ def _chosen_by(found: Lost, path: str) -> Lost:
     try:
         return chosen(found, [path])
     except ValueError as error:
-        raise UsageError(f"{path} is no path or pattern: expected {error}", "a path from the repository's root, or *.ckpt") from error
+        raise UsageError(
+            f"{shown(path)} is no path or pattern: expected {error}", "a path from the repository's root, or *.ckpt"
+        ) from error
 
 
 def _near(found: Lost, path: str) -> str:
@@ -131,7 +134,7 @@ def _about(lost: Lost) -> dict[str, object]:
 
 
 def as_json(file: Removed) -> dict[str, object]:
-    return {"path": file.path, "size": file.size, "sha256": file.sha256, "kind": _kind(file), "mode": f"{file.mode:o}"}
+    return {"path": in_json(file.path), "size": file.size, "sha256": file.sha256, "kind": _kind(file), "mode": f"{file.mode:o}"}
 
 
 def _kind(file: Removed) -> str:
@@ -139,10 +142,8 @@ def _kind(file: Removed) -> str:
 
 
 def _pull(paths: Sequence[str], revision: str) -> str:
-    import shlex
-
     words = ["builder", "data", "pull", *paths, *(() if revision == "HEAD" else ("--commit", revision))]
-    return shlex.join(words)
+    return shell_line(words)
 
 
 def _say_done(lost: Lost, written: int, there: int, top: Path) -> None:

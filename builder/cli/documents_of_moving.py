@@ -23,7 +23,7 @@ DOCUMENTS_OF_MOVING = {
         },
         {
             "big": {
-                "path": "of the file",
+                "path": 'of the file; what is no UTF-8, or begins with a quotation mark, as git quotes it: `"caf\\351.bin"`',
                 "size": "its bytes",
                 "commit": "that brings it, or empty: it is staged",
                 "cut": "a shallow clone ends at that commit, so the file may be older",
@@ -45,7 +45,7 @@ DOCUMENTS_OF_MOVING = {
             "stashes": "each entry of the stash, the newest first",
             "heads": "each detached HEAD",
             "notes": "how many notes are copied to new names",
-            "untracked": "working tree to the files that stay there and that git no longer has",
+            "untracked": "working tree to the files that stay there and that git no longer has; names that are no UTF-8 as git quotes them",
             "elsewhere": "branches of the old remote with commits that neither the new one nor a local branch has",
             "others": "other remotes: they are left as they are",
             "unsigned": "local commits that lose their signature",

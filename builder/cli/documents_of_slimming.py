@@ -5,7 +5,7 @@ from __future__ import annotations
 from builder.cli.document import Document
 
 REMOVED = {
-    "path": "from the repository's root; what is no UTF-8 in it as lone surrogates",
+    "path": 'from the repository\'s root; what is no UTF-8, or begins with a quotation mark, as git quotes it: `"caf\\351.bin"`',
     "size": "bytes",
     "sha256": "of its content, 64 hex digits",
     "kind": "`file`, or `lfs` for what a pointer of Git LFS names",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from builder.cli import output
 from builder.cli.slim_errors import translated
 from builder.errors import UsageError
+from builder.model.path_names import in_json, shell_word, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +57,15 @@ def _size(text: str, parse: Callable[[str], int]) -> int:
 def _document(found: Findings) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {**asdict(found), "good": found.good}
+    return {**asdict(found), "big": [{**asdict(big), "path": in_json(big.path)} for big in found.big], "good": found.good}
 
 
 def _tell(found: Findings, most: str) -> None:
     for big in found.big:
         where = f"commit {big.commit}" if big.commit else "staged"
-        output.error(f"{big.path} has {output.size(big.size)}, more than {most}: {where}", _way_out(big.commit, big.path, cut=big.cut))
+        output.error(
+            f"{shown(big.path)} has {output.size(big.size)}, more than {most}: {where}", _way_out(big.commit, big.path, cut=big.cut)
+        )
     for old in found.old:
         by = f", a parent of {old.through}," if old.through else ""
         text = f"commit {old.commit}{by} is from before slim-repo, and would bring {output.plural(old.more, 'other commit')} back"
@@ -78,7 +80,7 @@ def _tell(found: Findings, most: str) -> None:
 
 def _way_out(commit: str, path: str, *, cut: bool) -> str:
     if not commit:
-        return f"`git rm --cached -- {shlex.quote(path)}` takes it out of the commit; --keep GLOB lets it be"
+        return f"`git rm --cached -- {shell_word(path)}` takes it out of the commit; --keep GLOB lets it be"
     if cut:
         return "this shallow clone does not say whether it is new: `git fetch --unshallow`, then check again; --keep GLOB lets it be"
     return f"take it out of {commit[:12]} itself (`git rebase -i {commit[:12]}^`), a later deletion does not help; --keep GLOB lets it be"

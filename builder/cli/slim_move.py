@@ -12,6 +12,7 @@ import click
 from builder.cli import output
 from builder.cli.slim_errors import translated
 from builder.errors import without_passwords
+from builder.model.path_names import in_json, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +71,7 @@ def move(wanted: Wanted, form: str) -> None:
     told["remote"] = {key: without_passwords(value) for key, value in told["remote"].items()}
     told["next"] = without_passwords(_next(told, wanted))
     if form == "json":
-        output.document(told)
+        output.document({**told, "untracked": {tree: list(map(in_json, paths)) for tree, paths in told["untracked"].items()}})
     else:
         _show(told)
     _warn(told)
@@ -99,7 +100,7 @@ def _show(told: Mapping[str, Any]) -> None:
         output.result(f"notes        {told['notes']} copied to the new names")
     for tree, paths in told["untracked"].items():
         more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-        output.result(f"files        stay in {tree}, and git no longer has them: {', '.join(paths[:_SHOWN])}{more}")
+        output.result(f"files        stay in {tree}, and git no longer has them: {', '.join(map(shown, paths[:_SHOWN]))}{more}")
     output.result(f"kept         all of before in {told['kept']}" + (f", and in {told['bundle']}" if told["bundle"] else ""))
     if told["next"]:
         output.result(f"next         {told['next']}")

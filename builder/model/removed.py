@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from builder.model.path_names import shown
 from builder.model.tree import FILE
 
 
@@ -25,8 +26,8 @@ class Removed:
 
     @property
     def shown(self) -> str:
-        """The path as text that can be printed."""
-        return self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        """The path as a line that can be printed."""
+        return shown(self.path)
 
 
 @dataclass(frozen=True, slots=True)

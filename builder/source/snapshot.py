@@ -6,7 +6,6 @@ The commit is a pure function of HEAD and the files (fixed identity, HEAD's date
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from builder import process
 from builder.errors import ProcessError, SourceError, UsageError
+from builder.model.path_names import shell_word
 from builder.model.tree import Commit
 from builder.source.objects import git_environment
 from builder.source.repository import Git
@@ -101,7 +101,7 @@ def _status(git: Git) -> str:
         return git.run("status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=none").text
     except ProcessError as error:
         for path in without_repository(git):
-            name = shlex.quote(path)
+            name = shell_word(path)
             hint = f"save what you changed in it, then `git submodule deinit --force {name}` and `git submodule update --init {name}`"
             raise SourceError(f"submodule {path}: its git directory is gone", hint) from error
         raise

@@ -18,6 +18,7 @@ from repo_slim import tags
 from repo_slim.commit_map import CommitMap
 from repo_slim.git import NOTHING, Git, Objects
 from repo_slim.history import SUBMODULE
+from repo_slim.text import text_of
 
 TakenOut = Literal["stop", "keep", "drop"]
 """What becomes of a local change to a file that was taken out: its branch stops, the file stays whole, or the change goes."""
@@ -118,7 +119,7 @@ class Replay:
         removed, clashes = self._carried(commit, parents)
         if clashes and self._choice == "stop":
             paths = tuple(sorted(path.decode("utf-8", "surrogateescape") for path in clashes))
-            return Conflict(commit, f"it changes or brings back {paths[0]}, which was taken out of the history", paths)
+            return Conflict(commit, f"it changes or brings back {text_of(paths[0])}, which was taken out of the history", paths)
         self._removed[commit] = removed
         return self._commit(commit, data, self._tree(tree, removed), [str(each) for each in new])
 

@@ -51,7 +51,7 @@ def test_show_an_old_name(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[0].startswith(f"commit {slim.now}")
     assert lines[1] == f"was {slim.was} before the history was slimmed"
     assert lines[2] == "lost 6 files, 15.0 kB"
-    assert "  data/weights.bin 3.0 kB" in lines and "  data/\\xe9t\\xe9.bin 3.0 kB" in lines and "  media/clip.mp4 3.0 kB" in lines
+    assert "  data/weights.bin 3.0 kB" in lines and "  data/\\xe9\\nt\\xe9.bin 3.0 kB" in lines and "  media/clip.mp4 3.0 kB" in lines
     assert f"{slim.was[:7]} is now {slim.now[:7]}" in err
     assert f"to get back what it lost: builder data pull --commit {slim.now[:12]}" in err
     found = document(capsys, "show", slim.was)
@@ -97,7 +97,8 @@ def test_list(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys, "data", "ls", "--commit", slim.was[:7])
     assert set(found) == {"schema", *DOCUMENTS["builder data ls"].keys}
     assert all(set(file) == set(DOCUMENTS["builder data ls"].parts["files"]) for file in found["files"])
-    files = {os.fsencode(file["path"]): file for file in found["files"]}
+    assert r'"data/\351\nt\351.bin"' in [file["path"] for file in found["files"]]
+    files = {LATIN if file["path"].startswith('"') else file["path"].encode(): file for file in found["files"]}
     assert files.keys() == {*LOST, b"link.bin", b"media/clip.mp4"}
     for path, content in LOST.items():
         assert (files[path]["sha256"], files[path]["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
@@ -108,8 +109,10 @@ def test_list(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert [path for path, file in files.items() if file["kind"] == "lfs"] == [b"media/clip.mp4"]
     out, err = said(capsys, "data", "ls", "data", "--commit", slim.now)
-    assert [line.split()[0] for line in out.splitlines()] == ["PATH", "data/weights.bin", "data/\\xe9t\\xe9.bin"]
+    assert [line.split()[0] for line in out.splitlines()] == ["PATH", "data/weights.bin", "data/\\xe9\\nt\\xe9.bin"]
     assert f"2 files, 6.0 kB; to get them: builder data pull data --commit {slim.now}" in err
+    _, err = said(capsys, "data", "ls", os.fsdecode(LATIN), "--commit", slim.now)
+    assert rf"to get them: builder data pull $'data/\351\nt\351.bin' --commit {slim.now}" in err
 
 
 def test_nothing_was_lost(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,6 +154,8 @@ def test_pull_paths_elsewhere(slim: Slimmed, capsys: pytest.CaptureFixture[str],
     assert found == {*LOST, b"link.bin"}
     _, err = said(capsys, "data", "pull", "data/weight.bin", "--commit", slim.was, code=2)
     assert "took no such file" in err and "did you mean data/weights.bin or" in err
+    _, err = said(capsys, "data", "pull", "no\nsuch \udcff", "--commit", slim.was, code=2)
+    assert r"error: no\nsuch \xff is no path or pattern" in err
     assert "is no path or pattern" in said(capsys, "data", "ls", "a//b", "--commit", slim.was, code=2)[1]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builder.cli import frame
 from builder.cli.documents import DOCUMENTS
 from repo_slim.check import Findings, check
 from repo_slim.errors import AskedError
@@ -352,3 +353,18 @@ def test_the_hook_for_pre_commit_is_this_command(small: Repository) -> None:
     for size, code in (("1MB", 0), ("4kB", 1)):
         argv = [sys.executable, "-m", *words, f"--max-size={size}"]
         assert subprocess.run(argv, cwd=small.directory, capture_output=True).returncode == code
+
+
+def test_names_that_no_line_holds(small: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on the screen, a command that bash takes as it is, and JSON that git reads back."""
+    monkeypatch.chdir(small.directory)
+    name = os.fsdecode(b'src/w\n"e"\xff.bin')
+    put(small, name, big(7))
+    assert frame.run(["slim-repo", "--check", "--max-size", "4kB", "-o", "json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["big"][0]["path"] == r'"src/w\n\"e\"\377.bin"'
+    first, hint = err.splitlines()
+    assert first.startswith(r'error: src/w\n"e"\xff.bin has ')
+    line = hint.partition("`")[2].partition("`")[0]
+    subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    assert look(small).good
