@@ -134,6 +134,35 @@ def test_what_fails_beside_the_command(
     assert ("run" in [word for words in told for word in words]) == (end == "out")
 
 
+@pytest.mark.parametrize(
+    ("end", "left", "verbs"),
+    [
+        ("out\n", True, ["out"]),
+        ("", True, ["out"]),  # its node was lost meanwhile
+        ("", False, ["in", "run", "out"]),
+        ("0\n", True, ["in", "run", "out"]),  # what was wrong with it is for others to say
+        ("3\n", False, ["in", "run", "out"]),
+    ],
+)
+def test_what_an_attempt_does_that_the_one_before_it_did(
+    attempt: Callable[..., Attempt], calls: Callable[..., list[list[str]]], tmp_path: Path, end: str, left: bool, verbs: list[str]
+) -> None:
+    asked = attempt("apptainer", moves=True)
+    Path(asked.way.image(asked.settings.root, IMAGE)).mkdir(parents=True)  # type: ignore[union-attr]
+    before = tmp_path / ODD / "runs/r/step-a0"
+    (before / "files/checkpoint").mkdir(parents=True)
+    (before / "files/checkpoint/weights").touch()
+    (before / "code").mkdir()
+    if end:
+        (before / "end").write_text(end)
+    if left:
+        (before / "left").touch()
+    told = calls(replace(asked, previous=str(before)))
+    assert [words[words.index("/builder-job/task") + 1] for words in told] == verbs
+    assert (Path(asked.directory) / "files/checkpoint/weights").exists() == (verbs == ["out"])
+    assert (Path(asked.directory) / "left").exists()
+
+
 @pytest.mark.parametrize("container", [*sorted(WAYS), "none"])
 @pytest.mark.parametrize("nodes", [1, 4])
 def test_scripts_are_bash(attempt: Callable[..., Attempt], container: str, nodes: int) -> None:

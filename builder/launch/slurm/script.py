@@ -53,14 +53,14 @@ fi
 {out}builder_end $code $code
 """
 
-# After an attempt whose command ended well, and that failed on its way out, there is nothing left to do but that.
+# After an attempt whose command ended well, and that failed or was lost on its way out, there is nothing left to do but that.
 _AGAIN = """builder_done=
-if [ "$(cat {previous}/end 2>/dev/null)" = out ]; then
+case "$(cat {previous}/end 2>/dev/null)" in out | '') [ ! -e {previous}/left ] || builder_done=1 ;; esac
+if [ -n "$builder_done" ]; then
   rm -rf code files
   for what in code files; do
     cp -al {previous}/$what . 2>/dev/null || {{ rm -rf $what && cp -a --reflink=auto {previous}/$what . 2>>log; }} || builder_end code 1
   done
-  builder_done=1
   echo 'builder: the attempt before this one ended well; what it left is taken to the data root' >>log
 fi
 """
@@ -73,7 +73,11 @@ _MOVING = """builder_move() (
 """
 _IN = """{move} in </dev/null >>"$builder_job/log" 2>&1 || builder_end in 1
 """
-_OUT = """[ $code != 0 ] || {move} out </dev/null >>"$builder_job/log" 2>&1 || builder_end out 1
+_OUT = """if [ $code = 0 ]; then
+  sync -f "$builder_job/files" 2>/dev/null
+  : >"$builder_job/left"
+  {move} out </dev/null >>"$builder_job/log" 2>&1 || builder_end out 1
+fi
 """
 # An output and a pattern, and so on. Bash matches a pattern with names of files, and does nothing else with it.
 _SEEK = """if [ $code = 0 ]; then
