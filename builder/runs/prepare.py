@@ -24,8 +24,8 @@ NO_ENVIRONMENT = InImage()
 EVALS = "evals"
 """The one key=value that is the flow's and not the configuration's: the action types to evaluate, with commas between."""
 
-_OF_MOUNTS = ":,{}"
-"""What stands between the parts of a mount; braces are those of our own templates."""
+_OF_MOUNTS = ":,"
+"""What stands between the parts of a mount."""
 PLACES = ("here", "slurm", "jobset")
 
 
@@ -161,7 +161,7 @@ def _check_slurm(where: str, slurm: SlurmSettings, on: str) -> None:
             f"[{where}] on = 'slurm' needs [{where}.slurm] bastion and root", "the host that has sbatch, and a directory there"
         )
     if slurm.container != "none" and set(slurm.root) & set(_OF_MOUNTS):
-        raise SettingsError(f"[{where}.slurm] root = {slurm.root!r} cannot be mounted", "a directory without colons, commas and braces")
+        raise SettingsError(f"[{where}.slurm] root = {slurm.root!r} cannot be mounted", "a directory without colons and commas")
     if on != "local" and not (slurm.identity_env and slurm.host_key and slurm.user):
         hint = "a pod or container has neither your ssh config nor your agent"
         raise SettingsError(f"[{where}.slurm] needs user, identity_env and host_key in a run on {on}", hint)

@@ -37,6 +37,11 @@ def patterns(values: Iterable[str]) -> None:
         raise ValueError(f"patterns as in .gitignore, with {error}") from error
 
 
+def cluster_file(value: str) -> None:
+    if value and (not value.startswith(("/", "~/")) or set(value) & set(":,\0")):
+        raise ValueError('an absolute path on the cluster, or one such as "~/.aws/credentials", without ":" and ","')
+
+
 def inside(value: str) -> None:
     if value and (value.startswith("/") or ".." in value.split("/") or "\0" in value):
         raise ValueError('a path relative to the repository\'s root, without ".."')

@@ -102,7 +102,9 @@ class SlurmSettings:
     )
     setup: tuple[str, ...] = key((), "lines of shell first, such as `module load cuda`; without a container they make the environment")
     s3_credentials: str = key(
-        "", "a file on the cluster, such as `~/.aws/credentials`, with which jobs move checkpoints themselves, when [data] root is S3"
+        "",
+        "a file on the cluster, such as `~/.aws/credentials`, with which jobs move checkpoints themselves, when [data] root is S3",
+        checks.cluster_file,
     )
     squeue_every: str = key("15s", "how often squeue is asked at most, however many steps wait: they share what it said", checks.time_limit)
 

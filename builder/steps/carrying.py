@@ -28,9 +28,15 @@ def carried(request: Request, step: str, read: Mapping[Path, str], written: Path
     if not carries(request, step):
         return None
     receipt_path(request, step).unlink(missing_ok=True)  # of the try before this one
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
+    endpoint = request.data.endpoint or _first_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    region = _first_of("AWS_REGION", "AWS_DEFAULT_REGION")
     pattern = request.settings.checkpoint
-    return Carried(request.data.root, request.data.endpoint, region, read, written, pattern, receipt_path(request, step))
+    return Carried(request.data.root, endpoint, region, read, written, pattern, receipt_path(request, step))
+
+
+def _first_of(*names: str) -> str:
+    """What this process goes by; the cluster has no such variables."""
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def frozen_by_job(request: Request, step: str) -> Frozen:

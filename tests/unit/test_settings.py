@@ -107,6 +107,8 @@ def test_two_files_in_one_directory_are_an_error(tmp_path: Path) -> None:
         ('[image]\npythonpath = "src"', 'builder.toml: image.pythonpath: expected a list of strings, got "src"'),
         ("[image]\npythonpath = [1]", "builder.toml: image.pythonpath: expected a list of strings, got [1]"),
         ("image = 3", "builder.toml: image: expected a table, got 3"),
+        ('[launch.x.slurm]\ns3_credentials = ".aws/credentials"', "slurm.s3_credentials: expected an absolute path on the cluster"),
+        ('[launch.x.slurm]\ns3_credentials = "/a:b"', "slurm.s3_credentials: expected an absolute path on the cluster"),
         ('[image]\nlfs = "all"', 'builder.toml: image.lfs: expected one of "pointers", "fetch", got "all"'),
         ("[image]\nenv = { A = 1 }", "builder.toml: image.env.A: expected a string, got 1"),
         ('[store]\ninsecure = "yes"', 'builder.toml: store.insecure: expected true or false, got "yes"'),
