@@ -12,7 +12,7 @@ NETWORK=${BUILDER_SERVICES_NETWORK:-0} # 0-255: a second set's addresses differ 
 BRIDGE=builder$NETWORK
 BRIDGE_IP=10.244.$NETWORK.1 # what pods and this machine both reach
 SERVICE_IP=10.96.$NETWORK.1 # where pods look for the Kubernetes API
-ORDER="registry base containerd docker buildkit bridge s3 mlflow cluster slurm charliecloud" # each may need those before it
+ORDER="registry base containerd docker buildkit bridge s3 mlflow cluster kueue slurm charliecloud" # each may need those before it
 CGROUP=builder-services-$(printf %s "$ROOT" | sha256sum | cut -c1-8)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -77,7 +77,7 @@ publish() { # publish NAME VARIABLE=VALUE...: what tests need to know, in $RUN/e
 
 collect_env() { cat "$RUN"/env.d/* >"$RUN/env.new" 2>/dev/null || true; mv "$RUN/env.new" "$RUN/env"; }
 
-# go_tools MODULE [LDFLAGS]: builds tools/MODULE's pinned programs once per content of its go.sum, and prints their folder.
+# go_tools MODULE [LDFLAGS]: builds tools/MODULE's pinned programs once per content of its go.sum and sources, and prints their folder.
 go_tools() {
     local dir
     dir=$(tools_folder "$1")
@@ -90,7 +90,7 @@ go_tools() {
     echo "$dir"
 }
 
-tools_folder() { echo "$ROOT/bin/$1-$(sha256sum <"$HERE/tools/$1/go.sum" | cut -c1-12)"; }
+tools_folder() { echo "$ROOT/bin/$1-$(cat "$HERE/tools/$1/go.sum" $(find "$HERE/tools/$1" -name "*.go" | sort) | sha256sum | cut -c1-12)"; }
 
 build_tools() { # build_tools SOURCE INTO LDFLAGS: the programs that SOURCE/go.mod calls tools
     need_program go "golang (1.26 or newer)"

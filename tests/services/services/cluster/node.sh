@@ -21,7 +21,7 @@ start_cluster_containerd() {
 start_node() {
     [ -s "$CLUSTER/sysctls" ] || PATH=$PATH:/sbin sysctl $KUBELET_SYSCTLS >"$CLUSTER/sysctls"
     make_cgroup
-    : >"$CLUSTER/resolv.conf" # no DNS
+    [ -e "$CLUSTER/resolv.conf" ] || : >"$CLUSTER/resolv.conf" # no DNS, unless kueue brings one
     kubelet_config >"$CLUSTER/kubelet.yaml"
     start cluster-kubelet "$kubernetes/kubelet" --config="$CLUSTER/kubelet.yaml" --kubeconfig="$KUBECONFIG_ADMIN" \
         --root-dir="$RUN/kubelet" --hostname-override="$NODE" --node-ip="$BRIDGE_IP"
