@@ -12,7 +12,7 @@ UV := $(BIN)/uv --quiet pip install --python $(BIN)/python
 LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
 TOOL_LOCK := builder/image/tool-requirements
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8
-SERVICES := registry base docker buildkit s3 mlflow slurm charliecloud cluster
+SERVICES := registry base docker buildkit s3 mlflow slurm charliecloud cluster kueue
 
 env: $(READY) ## only make the virtual environment
 
@@ -29,7 +29,7 @@ test-all: $(READY) ## start the servers (root, Debian), run every test, stop the
 
 e2e: $(READY) ## start a cluster with Argo (root, Debian), run commits on it from end to end, stop it again
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
-	tests/services/up registry base s3 mlflow cluster docker
+	tests/services/up registry base s3 mlflow cluster kueue docker
 	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) tests/e2e $(ARGS)
 
 bench: $(READY) ## measure against Docker, BuildKit and crane, and runs on a cluster (starts the servers; half an hour)

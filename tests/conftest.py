@@ -24,6 +24,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.fixtures.browser import Page
     from tests.fixtures.cluster import Cluster
+    from tests.fixtures.gangs import GangQueue
     from tests.fixtures.servers import S3Server, SlurmServer
 
 PROVIDED_BY = "make test-all"
@@ -52,6 +53,7 @@ SERVICES = {
     "slurm": Service("BUILDER_TEST_SLURM", ("slurm",)),
     "charliecloud": Service("BUILDER_TEST_CHARLIECLOUD", ("charliecloud",)),
     "cluster": Service(CLUSTER, ("cluster", "kubeconfig", "kubectl", "cluster_registry", "namespace")),
+    "kueue": Service("BUILDER_TEST_KUEUE", ("gang_queue",)),
     "minutes": Service("BUILDER_TEST_MINUTES", ()),  # no server, but time, which not everybody has
 }
 """In the order in which a test that lacks several is counted."""
@@ -122,7 +124,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored, and tests send it
     config.stash[MISSING] = Counter()
     config.stash[PLACES] = service_places(os.environ)
-    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow", "slurm", "charliecloud"):
+    for name in ("containerd", "buildkit", "base", "skopeo", "mlflow", "slurm", "charliecloud", "kueue"):
         config.addinivalue_line("markers", f"{name}: needs {name} (tests/services/up)")
 
 
@@ -333,6 +335,17 @@ def cluster(kubectl: str, kubeconfig: Path) -> Cluster:
     from tests.fixtures.cluster import Cluster
 
     return Cluster(kubectl, kubeconfig)
+
+
+@pytest.fixture
+def gang_queue(services: dict[str, str], cluster: Cluster, namespace: str) -> Iterator[GangQueue]:
+    """A queue of Kueue's in the test's namespace, for four pretended GPUs."""
+    from tests.fixtures.gangs import GangQueue
+
+    queue = GangQueue(cluster, namespace, services["BUILDER_TEST_GPU"])
+    queue.give(4)
+    yield queue
+    queue.delete()
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     from builder.cli.reading import Reader
     from builder.cli.revisions import find_commit
     from builder.deploy.release import target_of
-    from builder.runs.prepare import Wanted, check_flow, check_places, choose_flow, placed, waiting_for_nodes
+    from builder.runs.prepare import Wanted, check_flow, check_gangs, check_places, choose_flow, placed, waiting_for_nodes
     from builder.source.snapshot import take_snapshot
     from builder.steps.request import Origin
 
@@ -95,6 +95,7 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     launch = placed(settings.launch, asked.place)
     settings = replace(settings, launch=waiting_for_nodes(launch) if asked.wait_for_nodes else launch)
     check_places(settings.launch, on)
+    check_gangs(settings, on)
     if on == "argo":
         target_of(settings)
     flow = choose_flow(target.flow, settings)
@@ -187,10 +188,10 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     from builder.cli.restoring import list_for
     from builder.cli.sharing import shared
     from builder.runs.places import Directories, on_this_machine
-    from builder.runs.prepare import make_request, run_name
+    from builder.runs.prepare import has_gangs, make_request, run_name
 
     wanted = prepared.wanted
-    _check_store(maker, prepared.on)
+    _check_store(maker, prepared.on, gangs=has_gangs(wanted.settings.launch))
     restore = list_for(maker, wanted.commit)
     with shared(maker.git, maker.settings, wanted.commit):
         image = maker.make(wanted.commit)
@@ -229,12 +230,12 @@ def _by_digest(maker: Maker, image: BuiltImage) -> str:
     return image.reference if "@" in image.reference else f"{maker.store.name}@{image.digest}"
 
 
-def _check_store(maker: Maker, on: str) -> None:
+def _check_store(maker: Maker, on: str, *, gangs: bool) -> None:
     """Raises UsageError when what is to run the image could not get it from the store."""
     if on == "docker" and maker.store.name.startswith("oci:"):
         hint = 'set [store] to = "docker:", or "registry.host/name" (for once: BUILDER_STORE_TO=docker:)'
         raise UsageError(f"{maker.store.name} is a directory, and Docker cannot run an image from there", hint)
-    if on == "argo" and not maker.store.hosts:
+    if (on == "argo" or gangs) and not maker.store.hosts:
         raise UsageError(f"{maker.store.name} is on this machine, and pods cannot pull from it", 'set [store] to = "registry.host/name"')
 
 

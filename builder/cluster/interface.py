@@ -39,8 +39,11 @@ class Cluster(Protocol):
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Every object of the kind that has the labels."""
 
-    def log(self, pod: str, container: str, *, follow: bool = False) -> Iterator[bytes]:
-        """What a container wrote, in pieces as they come; ends with the container when followed."""
+    def log(self, pod: str, container: str, *, follow: bool = False, since: str = "") -> Iterator[bytes]:
+        """What a container wrote, in pieces as they come; ends with the container when followed.
+
+        With `since`, a time such as `2024-05-01T08:00:00Z`, only what it wrote from then on, with its time before each line.
+        """
 
     def may(self, verb: str, kind: str, name: str = "") -> bool:
         """Whether this account may do so in the namespace: with the object of that name, or with any. Also `pods/log` is a kind."""

@@ -19,6 +19,8 @@ _GROUPS = {
     "roles": "apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
     "daemonsets": "apis/apps/v1",
+    "jobsets": "apis/jobset.x-k8s.io/v1alpha2",
+    "workloads": "apis/kueue.x-k8s.io/v1beta1",
     "pods": "api/v1",
     "events": "api/v1",
     "configmaps": "api/v1",
@@ -112,10 +114,11 @@ class KubernetesCluster:
             if not more:
                 return
 
-    def log(self, pod: str, container: str, *, follow: bool = False) -> Iterator[bytes]:
+    def log(self, pod: str, container: str, *, follow: bool = False, since: str = "") -> Iterator[bytes]:
         import urllib3
 
-        query = urlencode({"container": container, **({"follow": "true"} if follow else {})})
+        timed = {"timestamps": "true", "sinceTime": since} if since else {}
+        query = urlencode({"container": container, **({"follow": "true"} if follow else {}), **timed})
         response = self._open("GET", f"{self._path('pods', pod)}/log?{query}", None, "", timeout=(_TIMEOUT[0], None if follow else 30))
         if response.status != 200:
             self._checked(response.status, response.read(), f"the log of pod {pod}")

@@ -50,6 +50,13 @@ DEPLOY_RULES = (
 )
 """Of people and CI: all that `builder run`, `deploy`, `logs`, `stop` and `doctor` do."""
 
+GANG_RULES = (
+    {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["create", "get", "list", "delete"]},
+    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list"]},  # why a gang waits
+    {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]},  # what it writes
+)
+"""Of all of them, where the settings have a step that runs as a gang of pods."""
+
 DEPLOYER = "builder-deploy"
 
 
@@ -57,6 +64,7 @@ def bootstrap(settings: Settings, deps_reference: str = "") -> list[dict[str, An
     """The manifests, in the order in which they are applied. `deps_reference` is the image to have on every node, if any."""
     deploy = settings.deploy
     namespace = deploy.namespace
+    gangs = GANG_RULES if any(launch.on == "jobset" or launch.jobset.queue for launch in settings.launch.values()) else ()
     objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": MANAGED}}]
     for account, rules in (
         (deploy.account, RUN_RULES),
@@ -64,7 +72,7 @@ def bootstrap(settings: Settings, deps_reference: str = "") -> list[dict[str, An
         (deploy.keeper, KEEP_RULES),
         (DEPLOYER, DEPLOY_RULES),
     ):
-        objects += account_with_role(namespace, account, rules)
+        objects += account_with_role(namespace, account, (*rules, *gangs))
     if deps_reference:
         objects.append(pre_pull(namespace, deps_reference, deploy.pull_secrets))
     return objects

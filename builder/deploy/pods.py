@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builder.settings import DeploySettings, ErrorSettings, PodSettings, seconds
+from builder.cluster.pod import resources, toleration
+from builder.settings import DeploySettings, ErrorSettings, LaunchSettings, PodSettings, seconds
 
 POD_ENDS = frozenset({"killed", "lost", "memory"})
 """Ends that the step itself cannot forgive, as its process is gone: only the cluster can make a new pod."""
@@ -13,11 +14,17 @@ POD_ENDS = frozenset({"killed", "lost", "memory"})
 _GONE = (137, 143)  # killed by SIGKILL (out of memory, a node that drains) or SIGTERM: 128 + the signal
 
 
+_WAITING = PodSettings(cpu="0.1", memory="512Mi")
+
+
+def waiting_pod(launch: LaunchSettings) -> PodSettings:
+    """Of a step: what its settings say, unless that is for each pod of its gang. Then this one only waits."""
+    return _WAITING if launch.on == "jobset" else launch.pod
+
+
 def with_pod(template: Mapping[str, Any], pod: PodSettings) -> dict[str, Any]:
     """A template whose container asks for what the settings say."""
-    amounts = {"cpu": pod.cpu, "memory": pod.memory, **({"ephemeral-storage": pod.disk} if pod.disk else {})}
-    limits = {"memory": pod.memory, **({pod.gpu_resource: str(pod.gpus)} if pod.gpus else {})}
-    container = {**template["container"], "resources": {"requests": amounts, "limits": limits}}
+    container = {**template["container"], "resources": resources(pod)}
     result = {**template, "container": container, "nodeSelector": dict(pod.node_selector)}
     if pod.tolerations:
         result["tolerations"] = [toleration(text) for text in pod.tolerations]
@@ -48,14 +55,6 @@ def _with_shared_memory(template: Mapping[str, Any], size: str) -> dict[str, Any
     container = template["container"]
     mounts = [*container["volumeMounts"], {"name": volume["name"], "mountPath": "/dev/shm"}]  # noqa: S108 - a mount in a pod
     return {**template, "container": {**container, "volumeMounts": mounts}, "volumes": [*template["volumes"], volume]}
-
-
-def toleration(text: str) -> dict[str, str]:
-    """`key`, `key=value`, `key=value:Effect`, `key:Effect`."""
-    rest, _, effect = text.partition(":")
-    key, equals, value = rest.partition("=")
-    found = {"key": key, "operator": "Equal" if equals else "Exists"}
-    return {**found, **({"value": value} if equals else {}), **({"effect": effect} if effect else {})}
 
 
 def retry_strategy(rule: ErrorSettings, *, goes_on: bool, at_least: int = 0) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     step = template["name"]
     rule = rule_for(release.request.settings, step)
     goes_on = step == _MAY_GO_ON and (rule.otherwise == "continue" or rule.fallback is not None)
-    asked = pods.with_pod(isolated(template, release.around), release.request.launching(step).pod)
+    asked = pods.with_pod(isolated(template, release.around), pods.waiting_pod(release.request.launching(step)))
     at_least = RETRIES if _only_waits(release.request, step) else 0
     retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on, at_least=at_least)}
     limit = pods.start_limit(release.deploy) if step == FIRST_STEP and not release.request.settings.file else {}
@@ -121,7 +121,7 @@ def _only_waits(request: Request, step: str) -> bool:
     evals = request.settings.evals
     names = [f"evaluate-{action}" for action in evals] if step == _MAY_GO_ON else [step]
     others = step == _MAY_GO_ON and any(isinstance(found, ExternalSettings) for found in evals.values())
-    return others or any(request.launching(name).on == "slurm" for name in names)
+    return others or any(request.launching(name).on in ("slurm", "jobset") for name in names)
 
 
 def with_secret(template: Mapping[str, Any], secret: str) -> dict[str, Any]:

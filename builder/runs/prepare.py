@@ -14,7 +14,7 @@ from builder.errors import BuilderError, SettingsError, UsageError
 from builder.model.run import STEPS
 from builder.model.tree import Commit
 from builder.runs.keepers import keeper_request
-from builder.settings import DataSettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
+from builder.settings import DataSettings, DeploySettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
 from builder.settings.keeping import is_keeper
 from builder.steps import contract
 from builder.steps.request import InImage, Origin, Place, Request
@@ -142,17 +142,36 @@ def placed(launch: Mapping[str, LaunchSettings], words: Sequence[str]) -> dict[s
 
 
 def waiting_for_nodes(launch: Mapping[str, LaunchSettings]) -> dict[str, LaunchSettings]:
-    """[launch] as `--wait-for-nodes` has it, wherever steps run on Slurm."""
-    return {step: replace(settings, slurm=replace(settings.slurm, wait_for_nodes=True)) for step, settings in launch.items()}
+    """[launch] as `--wait-for-nodes` has it, wherever steps run on Slurm, or as a gang of pods."""
+    return {
+        step: replace(settings, slurm=replace(settings.slurm, wait_for_nodes=True), jobset=replace(settings.jobset, wait_for_nodes=True))
+        for step, settings in launch.items()
+    }
 
 
 def check_places(launch: Mapping[str, LaunchSettings], on: str) -> None:
     """Raises SettingsError when a step of a run on this target is to run where this version cannot take it."""
     for step, settings in launch.items():
-        if settings.on == "jobset":
-            raise SettingsError(f"[launch.{step}] on = {settings.on!r} is not possible yet", 'on = "here" runs it in the step\'s own pod')
+        if settings.on == "jobset" and not settings.jobset.queue:
+            hint = "the LocalQueue of Kueue: pods without one begin at once, outside of every quota, and not together"
+            raise SettingsError(f"[launch.{step}] on = 'jobset' needs [launch.{step}.jobset] queue", hint)
         if settings.on == "slurm":
             _check_slurm(f"launch.{step}", settings.slurm, on)
+
+
+def has_gangs(launch: Mapping[str, LaunchSettings]) -> bool:
+    return any(settings.on == "jobset" for settings in launch.values())
+
+
+def check_gangs(settings: Settings, on: str) -> None:
+    """Raises SettingsError where pods of a gang could not meet the step that waits for them."""
+    if not has_gangs(settings.launch):
+        return
+    if not settings.data.root.startswith("s3://"):
+        hint = 'set root = "s3://bucket/prefix"'
+        raise SettingsError(f"[data] root is {settings.data.root}: pods of a gang cannot reach a directory of this machine", hint)
+    if on == "docker":
+        raise SettingsError("a container has no kubeconfig with which it could start a gang of pods", "--on local, or --on argo")
 
 
 def _check_slurm(where: str, slurm: SlurmSettings, on: str) -> None:
@@ -246,6 +265,7 @@ def make_request(
         namespace=settings.deploy.namespace if on == "argo" else "",
         origin=wanted.origin,
         initial=wanted.initial,
+        deploy=settings.deploy if has_gangs(settings.launch) else DeploySettings(),
         launch=settings.launch,
         notify=settings.notify,
         tracker=settings.tracker,

@@ -142,6 +142,11 @@ def not_negative(value: int) -> None:
         raise ValueError("0 or more")
 
 
+def positive(value: int) -> None:
+    if value < 1:
+        raise ValueError("1 or more")
+
+
 def gpus(value: str) -> None:
     if value and value != "all" and not value.isdecimal():
         raise ValueError('"all", or a number such as "2"')

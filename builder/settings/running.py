@@ -110,13 +110,26 @@ class SlurmSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSetSettings:
+    """A gang of pods that Kueue lets begin together. Each asks for what `[launch.STEP.pod]` says."""
+
+    queue: str = key("", "the Kueue LocalQueue in which it waits; required, as a gang without one begins at once, outside of every quota")
+    priority: str = key("", "the Kueue WorkloadPriorityClass")
+    nodes: int = key(1, "how many pods", checks.positive)
+    wait_for_nodes: bool = key(False, "one that asks for more than the queue can ever give waits until it can")
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSettings:
     """Where a step's command runs. The table `[launch.default]` holds for steps that have none."""
 
-    on: Literal["here", "slurm", "jobset"] = key("here", "`here`: in the step's pod, or on this machine; `slurm`: as a job")
+    on: Literal["here", "slurm", "jobset"] = key(
+        "here", "`here`: in the step's pod, or on this machine; `slurm`: as a job; `jobset`: as pods in Kubernetes"
+    )
     timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_time_limit)
     pod: PodSettings = field(default_factory=PodSettings)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    jobset: JobSetSettings = field(default_factory=JobSetSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from builder.steps.request import Request
 def carries(request: Request, step: str) -> bool:
     """Whether the step's job does so."""
     launch = request.launching(step)
-    return launch.on == "slurm" and bool(launch.slurm.s3_credentials) and request.data.root.startswith("s3://")
+    able = launch.on == "jobset" or (launch.on == "slurm" and bool(launch.slurm.s3_credentials))
+    return able and request.data.root.startswith("s3://")
 
 
 def receipt_path(request: Request, step: str) -> Path:

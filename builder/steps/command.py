@@ -17,6 +17,7 @@ from builder.model.run import Metric
 from builder.settings import ExternalSettings, seconds
 from builder.steps import contract, ends, markers
 from builder.steps.carrying import carried
+from builder.steps.gangs import gangs_of
 from builder.steps.jobs import NOT_PINNED
 from builder.steps.publish import publish
 from builder.steps.request import Request
@@ -95,6 +96,8 @@ def launcher_for(request: Request, step: str, facts: dict[str, Any]) -> Launcher
         heard = JobNews(request, step, facts).heard
         environment = Environment(request.environment.reference, request.environment.workdir)
         return Slurm(Bastion(launch.slurm), request.run, environment, markers.note, heard, echo=request.place.echo)
+    if launch.on == "jobset":
+        return gangs_of(request, launch)
     return Here(os.environ, echo=request.place.echo)
 
 
@@ -108,7 +111,7 @@ def environment_of(request: Request, step: str) -> dict[str, str]:
 
 def attaches(request: Request, step: str) -> bool:
     """Whether the step's command goes on without its pod, so that another pod goes on waiting for it."""
-    return request.launching(step).on == "slurm"
+    return request.launching(step).on in ("slurm", "jobset")
 
 
 def outbox_path(request: Request, step: str) -> Path:

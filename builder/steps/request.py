@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from builder.errors import SettingsError
 from builder.model.oci import canonical_json, sha256
-from builder.settings import DataSettings, FlowSettings, LaunchSettings, MetaflowSettings, NotifySettings, TrackerSettings
+from builder.settings import DataSettings, DeploySettings, FlowSettings, LaunchSettings, MetaflowSettings, NotifySettings, TrackerSettings
 
 SAME = "same"
 """The revision of a run that is started at the very commit of the run which asks for it."""
@@ -72,6 +72,7 @@ class Request:
     out of the commit and commands get back, `sha256:<64 hex>` (builder/data/restore_list.py); empty where there are none. `initial` is the
     checkpoint (`sha256:<hex>`, in the data root) from which training starts, where it does from one. `environment` is what containers
     of Slurm run in. `in_force` are the settings in force as TOML, for flows that look after all others; empty for those that run commands.
+    `deploy` says where and as whom gangs of pods run; the default where there are none.
     """
 
     run: str
@@ -100,6 +101,7 @@ class Request:
     in_force: str = ""
     initial: str = ""
     environment: InImage = field(default_factory=InImage)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
 
     def to_json(self) -> dict[str, Any]:
         import msgspec

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from builder.errors import LaunchError
 from builder.launch.interface import Carried, Job
+from builder.launch.moved import moved
 from builder.launch.slurm.aboard import CARRIES
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.containers import JOB
@@ -68,9 +68,9 @@ def _told(attempt: Attempt, job: Job) -> dict[str, bytes]:
     """The command's words and variables, with the directories of this machine as the command finds them."""
     place = JOB if attempt.way else attempt.directory
     there = {str(job.workdir): attempt.workdir or f"{place}/code", str(job.base): f"{place}/files"}
-    variables = {name: _moved(value, there) for name, value in job.variables.items()}
+    variables = {name: moved(value, there) for name, value in job.variables.items()}
     own = {} if attempt.way else _of_the_image(job, there)  # which the container has anyway
-    found = {"argv": words([_moved(word, there) for word in job.argv])}
+    found = {"argv": words([moved(word, there) for word in job.argv])}
     found["env"] = pairs({**own, "PYTHONUNBUFFERED": "1", **variables})
     if job.sought:
         found["sought"] = words([word for path, pattern in job.sought.items() for word in (str(path.relative_to(job.base)), pattern)])
@@ -82,7 +82,7 @@ def _told(attempt: Attempt, job: Job) -> dict[str, bytes]:
 def _of_the_image(job: Job, there: Mapping[str, str]) -> dict[str, str]:
     """What the image sets, less its PATH, which is of no use outside of it."""
     kept = {name: value for name, value in job.env.items() if name not in ("PATH", "PYTHONPATH")}
-    path = _moved(":".join(_python_path(job)), there)
+    path = moved(":".join(_python_path(job)), there)
     return {**kept, "PYTHONPATH": path} if path else kept
 
 
@@ -98,10 +98,3 @@ def _as_json(carried: Carried, base: Path) -> bytes:
     told |= {"brings": {str(path.relative_to(base)): digest for path, digest in carried.brings.items()}}
     told |= {"takes": str(carried.takes.relative_to(base)), "receipt": str(carried.receipt.relative_to(base))} if carried.takes else {}
     return json.dumps(told, sort_keys=True).encode()
-
-
-def _moved(word: str, there: Mapping[str, str]) -> str:
-    """A word with the directories of this machine as they are called on the cluster. `/code` is none in `/codex`, or in `host/code`."""
-    longest_first = sorted(there, key=len, reverse=True)
-    names = "|".join(map(re.escape, longest_first))
-    return re.sub(rf"(?<![\w./@-])({names})(?![\w.-])", lambda match: there[match[1]], word)

@@ -142,7 +142,7 @@ def test_steps_are_placed_for_once() -> None:
         placed(settings, ["trian=here"])
     with pytest.raises(UsageError, match="--place finetune=moon"):
         placed(settings, ["finetune=moon"])
-    with pytest.raises(SettingsError, match=r"\[launch.finetune\] on = 'jobset' is not possible yet"):
+    with pytest.raises(SettingsError, match=r"needs \[launch.finetune.jobset\] queue"):
         check_places(placed(settings, ["finetune=jobset"]), "local")
     with pytest.raises(SettingsError, match=r"needs \[launch.finetune.slurm\] bastion and root"):
         check_places(placed(settings, ["finetune=slurm"]), "local")

@@ -1,8 +1,9 @@
-"""webhooks.py NAME URL CA-FILE: webhook configurations as JSON on stdin, for a controller that listens at URL on this machine, on stdout."""
+"""webhooks.py NAME URL CA-FILE: webhook configurations as JSON on stdin; on stdout for a controller that listens at URL, here."""
 
 import base64
 import json
 import sys
+from pathlib import Path
 
 KUEUES = ("jobset", "clusterqueue", "resourceflavor", "workload", "cohort")
 """Kinds of which Kueue is told; `mjobset.kb.io` and `vjobset.kb.io` are of the kind jobset."""
@@ -26,7 +27,6 @@ def moved(document, name, url, authority):
 
 
 name, url, file = sys.argv[1:]
-with open(file, "rb") as certificate:
-    authority = base64.b64encode(certificate.read()).decode()
+authority = base64.b64encode(Path(file).read_bytes()).decode()
 items = [moved(document, name, url, authority) for document in documents(sys.stdin.read())]
 json.dump({"apiVersion": "v1", "kind": "List", "items": items}, sys.stdout)
