@@ -27,7 +27,9 @@ Stored = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A job as it is sent: paths as strings, absolute ones as the step has them. `files` are there when a rank begins; `carried` is what builder/launch/slurm/aboard.py takes."""
+    """A job as it is sent: paths as strings, absolute ones as the step has them. `files` are there when a rank begins; `carried` is what
+    builder/launch/slurm/aboard.py takes.
+    """
 
     name: str
     argv: tuple[str, ...]
