@@ -41,7 +41,11 @@ def _told(cure: Cure, done: bool, error: str) -> Finding:
     if cure.kind == CANCEL:
         return Finding(key, "done", cure.run, f"its jobs on {cure.bastion} are cancelled: {cure.why}", (cure.bastion,), lasting=False)
     why = f": {cure.why.splitlines()[0][:200]}" if cure.why else ""
-    text = f"its end is written, which nobody did: {cure.state}{why}" if done else f"its end has just been written: {cure.state}"
+    text = (
+        f"its end is written, which nobody did: {cure.state}{why}"
+        if done
+        else f"its end was to be written ({cure.state}), and need not be any more"
+    )
     return Finding(key, "done", cure.run, text, (LEDGER,), lasting=False)
 
 
@@ -74,6 +78,8 @@ def _write_end(sources: Sources, cure: Cure) -> bool:
         **error,
     }
     if seen.on == "argo":
+        if cure.state == "lost" and sources.connect().get("workflows", cure.run) is not None:
+            return False
         return sources.ledger.write(cure.run, EXIT, record, new=True)
     return sources.ledger.write(cure.run, RUN, {**seen.records.get(RUN, {}), **record})
 

@@ -19,6 +19,9 @@ KINDS = ("failed", "missing", "zombie", "gone", "long", "pending", "done", "blin
 CANCEL, END = "cancel", "end"
 _LEAST = 600.0  # seconds: what takes less is not told as long, however quick it usually is
 _BAD = ("Failed", "Error")
+_BEGINS = ("starting", "submitting")
+_STARTER = 7200.0
+"""Seconds in which another workflow may be making the image of a run that is not there yet."""
 _WAITS = ("starting", "submitting", "submitted", "waiting")
 
 
@@ -111,7 +114,8 @@ def _orphan(world: World, job: Listed, run: Run | None, limits: WatchSettings) -
     """Why the job's run lives no more; empty while it does, or may do."""
     patience = seconds(limits.gone)
     if run is None:
-        return "" if _since(world, job.submitted) < patience else "the ledger has no such run"
+        mine = job.mine and _since(world, job.submitted) >= patience  # another person's may be in another ledger
+        return "the ledger has no such run" if mine else ""
     if run.is_open:
         asked = run.stop and _since(world, run.stop_at) >= patience
         return f"{run.stop} asked for the end of {run.name} {age(_since(world, run.stop_at))} ago" if asked else ""
@@ -182,6 +186,8 @@ def _too_long(took: float, usual: float | None) -> str:
 def _end_is_missing(world: World, run: Run, limits: WatchSettings) -> bool:
     """Whether the run is over, and whoever writes that down had time to."""
     if run.written not in OPEN or run.is_open:
+        return False
+    if run.written in _BEGINS and _since(world, run.started) < _STARTER:
         return False
     return run.state == "lost" or _since(world, run.ended) >= seconds(limits.gone)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
 from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
+from builder.data.keys import is_plain_name
 from builder.data.ledger import EXIT, Ledger, Warn, seconds_of
 from builder.data.threads import in_threads
 from builder.deploy.apply import TEMPLATE_LABEL
@@ -81,13 +82,14 @@ def look(sources: Sources) -> World:
     schedules = _schedules(snapshot, unseen) if snapshot else ()
     jobs = dict(_jobs(sources.settings, now, unseen))
     known = reconcile(runs, lambda: snapshot, lambda _: None) if snapshot else _without_argo(runs)
+    late = _of_jobs(sources.ledger, jobs, {seen.run for seen in runs})
     wanted = {job.run for listed in jobs.values() for job in listed}
     return World(
         now=now,
         jobs=jobs,
         workflows=tuple(_workflow(found) for found in snapshot.workflows) if snapshot else (),
         schedules=schedules,
-        runs=_runs(sources.objects, runs, known, snapshot, wanted),
+        runs=_runs(sources.objects, [*runs, *late], [*known, *late], snapshot, wanted),
         usual=usual(runs),
         planned=tuple(sorted(sources.settings.schedule)) if snapshot else (),
         unseen=unseen,
@@ -192,6 +194,13 @@ def _moved(job: Listed, seconds: float) -> Listed:
 
 
 # runs
+
+
+def _of_jobs(ledger: Ledger, jobs: Mapping[str, Iterable[Listed]], known: Collection[str]) -> list[Seen]:
+    """Runs of jobs that are not among those: of long ago, or new, so that Argo was asked before. They are as the ledger has them."""
+    names = {job.run for listed in jobs.values() for job in listed if job.run and job.run not in known}
+    read = {name: ledger.read(name) for name in sorted(names) if is_plain_name(name)}
+    return [Seen.of(name, records) for name, records in read.items() if records]
 
 
 def _runs(objects: Objects, before: Sequence[Seen], after: Sequence[Seen], snapshot: Snapshot | None, wanted: set[str]) -> tuple[Run, ...]:

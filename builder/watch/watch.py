@@ -83,7 +83,8 @@ def _untold(page: Page) -> list[Finding]:
 
 
 def _watched(world: World, page: Page, found: list[Finding], wanted: tuple[Cure, ...], settings: Settings) -> Watched:
-    compared = news(page.memory, [*_untold(page), *found], world.now, frozenset(world.unseen))
+    each = {finding.key: finding for finding in [*_untold(page), *found]}
+    compared = news(page.memory, list(each.values()), world.now, frozenset(world.unseen))
     text = "" if compared.is_empty else digest(compared, _where(settings))
     return Watched(world, compared, wanted, "" if page.busy else text, page.busy)
 

@@ -19,7 +19,7 @@ TITLES = {
     "done": (":broom:", "put right"),
     "blind": (":see_no_evil:", "cannot be asked"),
 }
-_MOST, _LONGEST = 15, 400
+_MOST, _LONGEST = 12, 300
 """Lines of a kind, and characters of a line: Slack cuts a message at 40,000."""
 
 

@@ -29,7 +29,7 @@ class Listed:
     of which it has, or wants, `count`.
 
     `run`, `step` and `attempt` are known of jobs that this tool submitted below its root; `quiet_since` is when the log of such a one
-    grew last, where that was asked.
+    grew last, where that was asked; `mine`: whoever asks submitted it.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Listed:
     quiet_since: float | None = None
     partition: str = ""
     count: int = 0
+    mine: bool = True
 
     @property
     def is_waiting(self) -> bool:
@@ -67,11 +68,12 @@ def survey(bastion: Bastion, roots: Collection[str]) -> tuple[float, tuple[Liste
     """The cluster's time, and every job that waits or runs; ours are those below one of `roots`. Raises LaunchError, AuthError."""
     row, between = (f"--{secrets.token_hex(8)}--" for _ in range(2))
     line = row + between.join(_FIELDS)
-    said = bastion.ask(f"date +%s; TZ=UTC squeue -a -h -o {shlex.quote(line)}")
+    said = bastion.ask(f"date +%s; id -un; TZ=UTC squeue -a -h -o {shlex.quote(line)}")
     if said.code != 0:
         raise LaunchError(f"{bastion.name}: squeue: {said.error or f'exit code {said.code}'}", "does the Slurm controller answer there?")
-    now, *rows = said.text.split(row)
-    return float(now), parse_rows(rows, between, roots)
+    head, *rows = said.text.split(row)
+    now, me = head.split()
+    return float(now), tuple(replace(job, mine=job.user == me) for job in parse_rows(rows, between, roots))
 
 
 def parse_rows(rows: Sequence[str], between: str, roots: Collection[str]) -> tuple[Listed, ...]:

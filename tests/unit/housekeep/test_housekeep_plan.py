@@ -114,3 +114,23 @@ def test_who_needs_a_template() -> None:
         (verdict,) = plan(needed, HousekeepSettings())
         assert not verdict.goes
         assert verdict.why in ("schedule nightly starts it", "run-1 goes on")
+
+
+def goes(thing: Thing, world: World) -> tuple[bool, str]:
+    (verdict,) = plan(replace(world, now={SLURM: NOW}, things=(thing,)), replace(HousekeepSettings(), code="0s", jobs="0s", images="0s"))
+    return verdict.goes, verdict.why
+
+
+def test_who_needs_what_lies_on_slurms_side() -> None:
+    """A job that waits for a month keeps what was used in it, and a day before, as whoever submitted it marked that."""
+    month = World({}, jobs={SLURM: Jobs(frozenset({"run-1"}), NOW - 30 * DAY)})
+    for kind in ON_SLURM:
+        thing = Thing(kind, SLURM, "run-1", NOW - 30 * DAY - 3600, "1", "run-1" if kind == JOBS else "")
+        assert not goes(thing, month)[0], kind
+        assert goes(replace(thing, used=NOW - 32 * DAY), month)[0] == (kind != JOBS)
+        assert goes(thing, World({}))[0]
+        assert not goes(thing, World({}, unseen={SLURM: "no answer"}))[0]
+        assert not goes(replace(thing, linked=True), World({}))[0]
+    files = Thing(JOBS, SLURM, "run-1", NOW - 40 * DAY, "1", "run-1")
+    assert goes(files, month) == (False, "a job of run-1 is in the queue")
+    assert goes(files, World({}, open_runs=frozenset({"run-1"}))) == (False, "the ledger has no end of run-1")

@@ -42,6 +42,8 @@ def test_a_job_without_a_living_run() -> None:
     assert told(world(runs=(over,))) == {"orphan:run-1.finetune-a1": "running without a living run: run-1 is failed"}
     assert told(world(runs=(replace(over, ended=NOW - 60),))) == {}, "whoever cancels it may be about to"
     assert told(world(runs=(), jobs={"cluster": (replace(JOB, submitted=NOW - 60),)})) == {}
+    assert told(world(runs=(), jobs={"cluster": (replace(JOB, mine=False),)})) == {}, "it may be in somebody else's ledger"
+    assert told(world(runs=(over,), jobs={"cluster": (replace(JOB, mine=False),)})) != {}
 
 
 def test_only_what_law_says_is_cancelled() -> None:
@@ -126,6 +128,9 @@ def test_ends_that_nobody_wrote() -> None:
     lost = replace(RUN, state="lost", is_open=False)
     (cure,) = cures(world(jobs={}, runs=(lost,)), LIMITS)
     assert (cure.kind, cure.run, cure.state) == (END, "run-1", "lost")
+    starting = replace(lost, written="starting", started=NOW - HOUR)
+    assert cures(world(jobs={}, runs=(starting,)), LIMITS) == (), "its image may be in the making"
+    assert len(cures(world(jobs={}, runs=(replace(starting, started=NOW - 3 * HOUR),)), LIMITS)) == 1
     failed = replace(RUN, state="failed", is_open=False, ended=NOW - HOUR)
     assert [cure.state for cure in cures(world(jobs={}, runs=(failed,)), LIMITS)] == ["failed"]
     assert cures(world(jobs={}, runs=(replace(failed, ended=NOW - 60),)), LIMITS) == (), "the handler may be about to"

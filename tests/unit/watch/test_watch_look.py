@@ -12,6 +12,7 @@ from builder.data.interface import Objects
 from builder.data.ledger import EXIT, RUN, Ledger
 from builder.deploy.names import MANAGED
 from builder.errors import ClusterError, DataError, NotifyError
+from builder.launch.slurm.survey import Listed
 from builder.settings import DeploySettings, NotifySettings, RunSettings, ScheduleSettings, Settings, WatchSettings
 from builder.watch.look import Sources
 from builder.watch.watch import Watched, watch
@@ -100,8 +101,42 @@ def test_an_end_that_was_written_meanwhile_stands(scene: Scene, monkeypatch: pyt
 
     sources = Sources(scene.settings, scene.objects, Ledger(scene.objects), lambda: scene.cluster)
     (told,) = put_right(sources, seen.cures, dry=False)
-    assert told.text == "its end has just been written: failed"
+    assert told.text == "its end was to be written (failed), and need not be any more"
     assert Ledger(scene.objects).read("run-1")[EXIT]["state"] == "stopped"
+    before = {key: value for key, value in Ledger(scene.objects).read("run-1").items() if key != EXIT}
+    monkeypatch.setattr(sources.ledger, "read", lambda _: before)  # as it was a moment ago
+    (told,) = put_right(sources, seen.cures, dry=False)
+    monkeypatch.undo()
+    assert Ledger(scene.objects).read("run-1")[EXIT]["state"] == "stopped"
+
+
+def test_a_workflow_that_is_there_after_all_is_not_lost(scene: Scene) -> None:
+    submit_run(scene.objects, "run-1")
+    seen = scene.look(dry=True)
+    assert [(cure.run, cure.state) for cure in seen.cures] == [("run-1", "lost")]
+    scene.workflow("run-1", "Running")
+    from builder.watch.act import put_right
+
+    sources = Sources(scene.settings, scene.objects, Ledger(scene.objects), lambda: scene.cluster)
+    put_right(sources, seen.cures, dry=False)
+    assert EXIT not in Ledger(scene.objects).read("run-1")
+
+
+def test_runs_of_jobs_are_known_however_old_or_new_they_are(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one was not there when Argo was asked: that is no reason to think that it is lost."""
+    submit_run(scene.objects, "run-1")
+    scene.workflow("run-1", "Running")
+    job = Listed("7", "run-9.finetune-a1", "RUNNING", 0.0, 0.0, run="run-9", step="finetune", attempt=1)
+
+    def jobs(*_: Any) -> Any:
+        submit_run(scene.objects, "run-9")
+        yield "cluster", (job,)
+
+    monkeypatch.setattr("builder.watch.look._jobs", jobs)
+    seen = scene.look(dry=True)
+    assert [(run.name, run.state) for run in seen.world.runs] == [("run-1", "running"), ("run-9", "submitted")]
+    assert not seen.cures
+    assert not [found for found in seen.news.fresh if found.kind == "zombie"]
 
 
 def test_a_run_of_this_machine_whose_process_is_dead(scene: Scene) -> None:
