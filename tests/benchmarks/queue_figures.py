@@ -139,7 +139,8 @@ def status(plan: Plan, env: Mapping[str, str], runs: int = RUNS) -> Section:
 def _roots(folder: Path, env: Mapping[str, str], runs: int) -> Iterator[tuple[str, Path, dict[str, str]]]:
     """What it is called, a directory with settings, and the environment."""
     made = _directory(folder / "directory", runs)
-    environ = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    environ = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each start would compile every module anew
     yield "a directory", folder / "directory", environ
     if {"BUILDER_TEST_S3", "BUILDER_TEST_S3_KEY", "BUILDER_TEST_S3_SECRET", "BUILDER_TEST_S3_BUCKET"} <= set(env):
         keys = {"AWS_ACCESS_KEY_ID": env["BUILDER_TEST_S3_KEY"], "AWS_SECRET_ACCESS_KEY": env["BUILDER_TEST_S3_SECRET"]}

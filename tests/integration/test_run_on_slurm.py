@@ -89,6 +89,30 @@ def test_what_waits_is_seen_everywhere(team: Path, capsys: pytest.CaptureFixture
     assert f"- finetune: job `{step['job']['id']}` on 127.0.0.1" in report
 
 
+def test_logs_and_stop_are_those_of_any_other_step(team: Path, capsys: pytest.CaptureFixture[str], slurm: SlurmServer) -> None:
+    text = (team / "builder.toml").read_text()
+    (team / "agent/slow.py").write_text("import time\nprint('first line', flush=True)\ntime.sleep(600)\n")
+    changed = text.replace('"-m", "agent.train", "--config", "{config}"', '"-m", "agent.slow", "{config}"', 1)
+    assert changed != text
+    (team / "builder.toml").write_text(changed)
+    run = said(capsys, "run", "finetune", "--place", "finetune=slurm", "--detach")["run"]
+    words = [sys.executable, "-m", "builder", "logs", run, "finetune", "-f"]
+    environ = {**os.environ, "PYTHONSAFEPATH": "1"}
+    following = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    try:
+        assert following.stdout.readline() == "first line\n", "as it is written, while the job runs"
+        (step,) = [step for step in said(capsys, "show", run)["steps"] if step["step"] == "finetune"]
+        assert step["job"]["log"].endswith(f"/runs/{run}/finetune-a1/log")
+        assert Path(step["job"]["log"]).read_text() == "first line\n"
+    finally:
+        assert builder(["stop", run]) == 0
+    assert following.wait(120) == 0
+    assert "was stopped" in following.communicate()[1]
+    until(lambda: "CANCELLED" in slurm.say("sacct", "-n", "-P", "-X", "-j", step["job"]["id"], "-o", "State"))
+    assert said(capsys, "show", run)["state"] == "stopped"
+
+
 def test_a_run_that_is_stopped_leaves_no_job(team: Path, slurm: SlurmServer) -> None:
     text = (team / "builder.toml").read_text()
     slow = text.replace('command = ["python", "-m", "agent.train"', 'command = ["sleep", "300", "-m", "agent.train"', 1)
