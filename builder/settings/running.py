@@ -126,7 +126,7 @@ class LaunchSettings:
     on: Literal["here", "slurm", "jobset"] = key(
         "here", "`here`: in the step's pod, or on this machine; `slurm`: as a job; `jobset`: as pods in Kubernetes"
     )
-    timeout: str = key("", "how long the command may take; without limit when empty", checks.maybe_time_limit)
+    timeout: str = key("", "how long the command may take, on Slurm once its job runs; without limit when empty", checks.maybe_time_limit)
     pod: PodSettings = field(default_factory=PodSettings)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
     jobset: JobSetSettings = field(default_factory=JobSetSettings)

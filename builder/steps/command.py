@@ -14,7 +14,7 @@ from builder.errors import LaunchError, ProgramMissingError
 from builder.launch import Job, Launcher, finish
 from builder.launch.here import Here, environment, executable
 from builder.model.run import Metric
-from builder.settings import ExternalSettings, seconds
+from builder.settings import ExternalSettings, LaunchSettings, SlurmSettings, seconds
 from builder.steps import contract, ends, markers
 from builder.steps.carrying import carried
 from builder.steps.gangs import gangs_of
@@ -23,6 +23,7 @@ from builder.steps.publish import publish
 from builder.steps.request import Request
 
 LAST_LINES = 20
+_LATE = 600  # seconds: Slurm ends jobs late, and their files are brought back
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,10 @@ def run_command(
     facts = {} if facts is None else facts
     job = replace(_job(request, step, command, values, read or {}), attempt=facts.get("tries", 1))
     started, kills = time.monotonic(), ends.oom_kills()
-    limit = request.launching(step).timeout
     if request.place.echo:
         markers.say(markers.BEGINS)
     try:
-        finished = finish(launcher_for(request, step, facts), job, seconds(limit) if limit else None)
+        finished = finish(launcher_for(request, step, facts), job, limit_of(request.launching(step)))
     except ProgramMissingError as error:
         raise _no_program(_key(request, values), job, error) from error
     finally:
@@ -95,10 +95,26 @@ def launcher_for(request: Request, step: str, facts: dict[str, Any]) -> Launcher
 
         heard = JobNews(request, step, facts).heard
         environment = Environment(request.environment.reference, request.environment.workdir)
-        return Slurm(Bastion(launch.slurm), request.run, environment, markers.note, heard, echo=request.place.echo)
+        return Slurm(Bastion(timed(launch)), request.run, environment, markers.note, heard, echo=request.place.echo)
     if launch.on == "jobset":
         return gangs_of(request, launch)
     return Here(os.environ, echo=request.place.echo)
+
+
+def limit_of(launch: LaunchSettings) -> float | None:
+    """How long a command may take, in seconds. A job's time begins when it starts, and is Slurm's to measure: a step waits for no longer
+    than that and the wait in the queue, where both have a limit.
+    """
+    if launch.on != "slurm":
+        return seconds(launch.timeout) if launch.timeout else None
+    job, queue = timed(launch).time, launch.slurm.queue_limit
+    return seconds(job) + seconds(queue) + _LATE if job and queue else None
+
+
+def timed(launch: LaunchSettings) -> SlurmSettings:
+    """What a job is asked for: the shorter of the step's `timeout` and the job's own `time`."""
+    limits = [limit for limit in (launch.timeout, launch.slurm.time) if limit]
+    return replace(launch.slurm, time=min(limits, key=seconds)) if limits else launch.slurm
 
 
 def environment_of(request: Request, step: str) -> dict[str, str]:

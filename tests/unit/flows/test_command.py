@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from builder.errors import LaunchError
-from builder.steps.command import run_command
+from builder.settings import LaunchSettings, SlurmSettings
+from builder.steps.command import limit_of, run_command, timed
 from builder.steps.request import Place
 from tests.fixtures.requests import request_in
 
@@ -28,3 +30,16 @@ def test_a_program_that_is_not_there(tmp_path: Path, values: dict[str, str], pro
     assert caught.value.message.startswith(f"{key}{program} ")
     assert place in caught.value.hint
     assert "doctor" not in caught.value.hint
+
+
+def test_how_long_a_command_may_take() -> None:
+    def limits(on: Literal["here", "slurm"], timeout: str = "", time: str = "", queue: str = "") -> tuple[float | None, str]:
+        launch = LaunchSettings(on, timeout, slurm=SlurmSettings(time=time, queue_limit=queue))
+        return limit_of(launch), timed(launch).time
+
+    assert limits("here", "1h", "2h") == (3600, "1h")
+    assert limits("here") == (None, "")
+    assert limits("slurm", "90m") == (None, "90m"), "the queue may be long: its time begins when it starts"
+    assert limits("slurm", "90m", "12h")[1] == limits("slurm", "12h", "90m")[1] == "90m"
+    assert limits("slurm", "", "1h", "2h") == (3 * 3600 + 600, "1h")
+    assert limits("slurm", queue="2h") == (None, "")
