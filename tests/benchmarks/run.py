@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import code_figures
 import first_line
 import machine
 import profiles
@@ -74,9 +75,10 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
     sections.append(scenarios.sharding(bench, plan, other))
     _log("waiting")
     waiting = queue_figures.sections(plan, os.environ)
+    brought = code_figures.section(plan, os.environ, bench.repository)
     _log("slimming")
     slimmed = slimming.section(plan, bench.folder / "slimming", bench.env, quick=plan.rounds < 9)
-    return [*sections, scenarios.memory(sections), *waiting, slimmed]
+    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [brought]), slimmed]
 
 
 def _profiles(sections: list[Section], folder: Path) -> dict[str, str]:

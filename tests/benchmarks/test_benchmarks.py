@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import code_figures
 import measure
 import pytest
 import queue_figures
@@ -48,6 +49,17 @@ def test_status_of_runs_that_were_read_before(tmp_path: Path) -> None:
     section = queue_figures.status(Plan(1, 0.0, print), {}, runs=7)
     assert list(section.ways) == ["a directory"]
     assert [goal.limit for goal in section.goals] == [1.0]
+
+
+@pytest.mark.slurm
+def test_a_change_of_one_file_to_the_cluster(tmp_path: Path, services: dict[str, str]) -> None:
+    repository = generate(tmp_path / "repository", files=300, megabytes=1, commits=2)
+    section = code_figures.section(Plan(1, 0.0, print), services, repository)
+    assert section is not None
+    ours, rsync, tar = (costs[0].sent for costs in section.ways.values())
+    assert 0 < ours < tar / 3
+    assert 0 < rsync < tar / 3
+    assert code_figures.section(Plan(1, 0.0, print), {}, repository) is None
 
 
 def test_new_bytes_are_those_of_changed_layers(tmp_path: Path) -> None:
