@@ -110,11 +110,11 @@ def _commit(word: str, places: Places) -> Iterator[Meant]:
 
 
 def _near(word: str, places: Places) -> str:
-    """Commits that somebody who mistyped may have meant."""
+    """Commits that somebody who mistyped may have meant, or that digits are too few; else where names are listed."""
     try:
         places.resolve("", word)
     except RevisionError as error:
-        return error.hint if error.hint.startswith("did you mean") else ""
+        return error.hint if error.hint.startswith("did you mean") else f"`builder status` lists runs; {error.hint}"
     return ""
 
 

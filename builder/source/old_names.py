@@ -22,6 +22,8 @@ REF = "refs/builder/commit-map"
 FILE = "commit-map"
 SPELLED = re.compile(r"([0-9a-f]{7,40})((?:[~^].*)?)\Z", re.DOTALL)
 """An old name, whole or its first digits, and where one goes from there: `1234abc~2`."""
+SHORT = re.compile(r"[0-9a-f]{4,6}(?:[~^].*)?\Z", re.DOTALL)
+"""Too few digits for an old name, though git may know a commit by as many."""
 
 _NOBODY = "0" * 40
 """What stands for the new name of a commit that was dropped (git-filter-repo's own maps have that)."""
@@ -33,6 +35,7 @@ _SHOWN = 3
 _LIKE = 4  # digits that a name must share with another to be taken for it
 
 Ask = Callable[..., process.Completed]
+Read = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,10 @@ class Renamed:
 
 
 class OldNames:
-    """The map of one clone. `ask` runs git there: `ask("cat-file", ..., check=False)`."""
+    """The map of one clone. `ask` runs git there: `ask("rev-parse", ..., check=False)`; `read` a file, starting nothing."""
 
-    def __init__(self, git_dir: Path, ask: Ask) -> None:
-        self._git_dir, self._ask = git_dir, ask
+    def __init__(self, git_dir: Path, ask: Ask, read: Read) -> None:
+        self._git_dir, self._ask, self._read = git_dir, ask, read
         self._lines: bytes | None = None
         self.unreachable = ""
         """Why a remote could not be asked; empty when all answered."""
@@ -67,6 +70,13 @@ class OldNames:
             raise OldNameError(text, "the bundle of the original history has it")
         return found[0] if found else None
 
+    def new_name(self, sha: str) -> str:
+        """What the commit of these 40 digits is called now, as far as this clone knows; empty when nothing says so."""
+        found = b"\n" + self._map()
+        at = found.find(f"\n{sha} ".encode()) + 42
+        new = found[at : at + 40].decode("ascii", "replace") if at > 41 else ""
+        return "" if new == _NOBODY else new
+
     def near(self, digits: str, names: Iterable[str] = ()) -> list[str]:
         """Old and other names that somebody who mistyped may have meant, the most alike first."""
         known = dict.fromkeys([*(each.old for each in self._all()), *names])
@@ -84,8 +94,7 @@ class OldNames:
 
     def _map(self) -> bytes:
         if self._lines is None:
-            done = self._ask("cat-file", "blob", f"{REF}:{FILE}", check=False)
-            self._lines = done.stdout if done.returncode == 0 else b""
+            self._lines = self._read(f"{REF}:{FILE}") or b""
         return self._lines
 
     def _refresh(self) -> bool:

@@ -17,7 +17,7 @@ from builder.errors import OldNameError, RevisionError, SourceError
 from builder.model.tree import SUBMODULE, Commit, Entry
 from builder.source import paths, sizes, submodules
 from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
-from builder.source.old_names import SPELLED, OldNames, Renamed
+from builder.source.old_names import SHORT, SPELLED, OldNames, Renamed
 from builder.source.partial import PromisedBlobs
 from builder.source.trees import TreeCache
 
@@ -44,7 +44,7 @@ class Git:
         self._commits: dict[str, Commit] = {}
         self._submodules: dict[bytes, Git] = {}  # by their git directories
         self._names: dict[str, dict[bytes, str]] = {}  # by the oid of .gitmodules
-        self._old_names = OldNames(git_dir, self.run)
+        self._old_names = OldNames(git_dir, self.run, self._blob)
         self._tell: Callable[[str], object] | None = None
         self._told: set[Renamed] = set()
 
@@ -94,9 +94,12 @@ class Git:
     def resolve(self, revision: str) -> Commit:
         """The commit that a revision names, in any of git's spellings, or by a name that it had before the history was slimmed.
 
-        Raises RevisionError when there is none.
+        Such a name means the same in every clone, also where the commit of before is still there. Raises RevisionError when there is none.
         """
-        return self._find(revision) or self._by_old_name(revision)
+        found = self._find(revision)
+        if found is None:
+            return self._by_old_name(revision)
+        return self._of_now(found) if self._spells(revision) else found
 
     def commit(self, sha: str) -> Commit:
         """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
@@ -126,10 +129,32 @@ class Git:
         if commit is None:
             text = f"{renamed.old[:7]} is now {renamed.new[:7]}, and this clone has no {renamed.new[:12]}{match[2]}"
             raise OldNameError(text, self._how_to_find(renamed.new))
+        self._say(renamed)
+        return commit
+
+    def _spells(self, revision: str) -> bool:
+        """Whether it begins with the name of a commit, and not with that of a branch."""
+        digits = re.match(r"[0-9a-f]{4,40}(?=[~^]|\Z)", revision)
+        found = self._find(digits[0]) if digits else None
+        return bool(digits and found and found.sha.startswith(digits[0]))
+
+    def _of_now(self, commit: Commit) -> Commit:
+        """The commit that took this one's place when the history was slimmed; itself where none did, or this clone does not have that."""
+        new = self._old_names.new_name(commit.sha)
+        found = self._find(new) if _FULL_SHA.match(new) else None
+        if found:
+            self._say(Renamed(commit.sha, new))
+        return found or commit
+
+    def _say(self, renamed: Renamed) -> None:
         if self._tell and renamed.old != renamed.new and renamed not in self._told:
             self._told.add(renamed)
             self._tell(f"{renamed.old[:7]} is now {renamed.new[:7]}")
-        return commit
+
+    def _blob(self, name: str) -> bytes | None:
+        with self.reader() as reader:
+            found = reader.find(name)
+        return found.data if found and found.kind == "blob" else None
 
     def parents(self, commit: Commit, most: int = 2) -> list[Commit]:
         """The first of its parents, those that this clone has. Where a shallow clone ends there are none."""
@@ -254,7 +279,8 @@ class Git:
         text = f"no commit is named {revision!r} in {where}"
         if digits and self._old_names.unreachable:
             text += f", and the map of old names could not be asked for ({self._old_names.unreachable})"
-        return RevisionError(text, self._near(digits) + self._how_to_find(revision))
+        short = "; a name from before slim-repo needs 7 digits or more" if SHORT.match(revision) else ""
+        return RevisionError(text, self._near(digits) + self._how_to_find(revision) + short)
 
     def _near(self, digits: str) -> str:
         names = self.run("rev-list", "--all", check=False).text.split() if digits else []

@@ -115,6 +115,15 @@ def test_list(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
     assert rf"to get them: builder data pull $'data/\351\nt\351.bin' --commit {slim.now}" in err
 
 
+def test_an_old_name_that_git_knows_again_means_the_new_commit(slim: Slimmed, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """After a fetch of an old branch, once the clone has the map."""
+    said(capsys, "show", slim.was)
+    slim.clone.git("fetch", "--quiet", str(tmp_path / "source"), slim.was)
+    assert document(capsys, "show", slim.was[:6])["commit"] == slim.now
+    found = document(capsys, "data", "ls", "--commit", slim.was)
+    assert (found["commit"], len(found["files"])) == (slim.now, 6)
+
+
 def test_nothing_was_lost(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "data", "ls")
     assert out == "" and "slim-repo took nothing out of it" in err

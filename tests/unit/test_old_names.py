@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_whole_and_first_digits(slim: tuple[Repository, list[str]], digits: int)
 
 def test_what_git_has_is_itself_and_costs_nothing(slim: tuple[Repository, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     repository, names = slim
-    with_map(repository, (names[0], names[2]), (OLD[2], names[2]))
+    with_map(repository, (OLD[2], names[2]))
     said: list[str] = []
     with Git.open(repository.directory, said.append) as git:
         monkeypatch.setattr("builder.process.run", lambda *_, **__: pytest.fail("a program was started"))
@@ -71,6 +72,38 @@ def test_what_git_has_is_itself_and_costs_nothing(slim: tuple[Repository, list[s
         assert git.resolve("main").sha == names[2]
         assert git.resolve(names[0][:9]).sha == names[0]
     assert said == []
+
+
+@pytest.mark.parametrize("spelled", [lambda sha: sha, lambda sha: sha[:6], lambda sha: f"{sha[:7]}~1"])
+def test_an_old_name_means_the_same_where_git_still_has_the_old_commit(
+    slim: tuple[Repository, list[str]], spelled: Callable[[str], str]
+) -> None:
+    """After a fetch of an old branch, or in a clone that was moved. A branch is what it is, even one that is called like a commit."""
+    repository, names = slim
+    first, second = repository.history({"a": b"1", "big": b"b"}, {"a": b"2"}, branch="stale", orphan=True)
+    with_map(repository, (first, names[0]), (second, names[1]))
+    said: list[str] = []
+    goes_back = "~" in spelled(second)
+    assert resolved(repository, spelled(second), said) == (names[0] if goes_back else names[1])
+    assert said == [f"{first[:7]} is now {names[0][:7]}" if goes_back else f"{second[:7]} is now {names[1][:7]}"]
+    assert resolved(repository, "stale") == second
+    repository.git("update-ref", "refs/heads/abcdef1", second)
+    assert resolved(repository, "abcdef1") == second
+
+
+def test_an_old_commit_stays_where_the_new_one_is_not_here(slim: tuple[Repository, list[str]]) -> None:
+    repository, names = slim
+    with_map(repository, (names[0], OLD[0]), (names[1], "0" * 40))
+    assert resolved(repository, names[0]) == names[0]
+    assert resolved(repository, names[1]) == names[1]
+
+
+@pytest.mark.parametrize(("revision", "said"), [("0badca", True), ("0bad~2", True), ("0badcaf", False), ("nobody", False)])
+def test_too_few_digits_are_said_to_be_too_few(slim: tuple[Repository, list[str]], revision: str, said: bool) -> None:
+    repository, _ = slim
+    with pytest.raises(RevisionError) as caught:
+        resolved(repository, revision)
+    assert ("a name from before slim-repo needs 7 digits or more" in caught.value.hint) is said
 
 
 def test_goes_on_from_an_old_name(slim: tuple[Repository, list[str]]) -> None:
