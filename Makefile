@@ -11,7 +11,7 @@ READY := $(VENV)/.ready-$(shell sha256sum <requirements.txt | cut -c1-16)
 UV := $(BIN)/uv --quiet pip install --python $(BIN)/python
 LOCK := $(BIN)/uv --quiet pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
 TOOL_LOCK := builder/image/tool-requirements
-PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 SERVICES := registry base docker buildkit s3 mlflow slurm charliecloud cluster kueue
 
 env: $(READY) ## only make the virtual environment
@@ -26,6 +26,10 @@ test-all: $(READY) ## start the servers (root, Debian), run every test, stop the
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
 	tests/services/up $(SERVICES)
 	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) $(ARGS)
+
+test-slurm: $(READY) ## start Slurm (root, Debian), run what needs it and no cluster, stop it again
+	@tests/services/status | grep -q '^slurm-ctld up' || { tests/services/status >/dev/null || trap tests/services/down EXIT; tests/services/up slurm; }
+	BUILDER_TEST_REQUIRE=slurm $(PYTEST) -m 'slurm and not cluster' $(ARGS)
 
 e2e: $(READY) ## start a cluster with Argo (root, Debian), run commits on it from end to end, stop it again
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
@@ -77,4 +81,4 @@ $(READY): requirements.txt
 	@rm -f $(VENV)/.ready-* && touch $@
 
 .ONESHELL:
-.PHONY: env demo test test-all e2e bench lint docs docs-check lock tool-lock clean help
+.PHONY: env demo test test-all test-slurm e2e bench lint docs docs-check lock tool-lock clean help

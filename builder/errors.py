@@ -102,7 +102,7 @@ class ProgramMissingError(BuilderError):
 class LaunchError(BuilderError):
     """A command of the team could not be started, or did not end well.
 
-    `end` is how it ended: `failed`, `exit:N`, `timeout`, `killed`, `memory`, `lost` or `stage`.
+    `end` is how it ended: `failed`, `exit:N`, `timeout`, `killed`, `memory`, `lost`, `cancelled` or `stage`.
     """
 
     def __init__(self, message: str, hint: str = "", end: str = "failed") -> None:

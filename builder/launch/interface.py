@@ -59,7 +59,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Finished:
     """How a job ended: its exit code, -N when it died by signal N; `timed_out` when its time was up. `end` where the launcher knows
-    better than the code says: `memory`, `lost`, `killed`, `timeout`, `stage`; `said` is then what to tell people, as in "the command ...".
+    better than the code says: `memory`, `lost`, `cancelled`, `timeout`, `stage`;
+    `said` is then what to tell people, as in "the command ...".
     """
 
     code: int

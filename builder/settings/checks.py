@@ -92,7 +92,7 @@ def flow_names(values: Iterable[str]) -> None:
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_ENDS = re.compile(r"(failed|timeout|killed|memory|lost|stage|exit:\d{1,3})\Z")
+_ENDS = re.compile(r"(failed|timeout|killed|memory|lost|cancelled|stage|exit:\d{1,3})\Z")
 _KUBERNETES = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _PLACEHOLDERS = {"run", "flow", "commit", "workflow", "namespace", "step", "job", "job_name", "job_log"}
 _EVENTS = ("started", "queued", "succeeded", "failed")
@@ -175,7 +175,7 @@ def expression(value: str) -> None:
 def ends(values: Iterable[str]) -> None:
     for value in values:
         if not _ENDS.match(value):
-            raise ValueError("a list of `failed`, `timeout`, `killed`, `memory`, `lost`, `stage` and `exit:N`")
+            raise ValueError("a list of `failed`, `timeout`, `killed`, `memory`, `lost`, `cancelled`, `stage` and `exit:N`")
 
 
 def events(values: Iterable[str]) -> None:

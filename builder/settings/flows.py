@@ -9,8 +9,8 @@ from typing import Any, Literal
 from builder.settings import checks
 from builder.settings.fields import key, table
 
-FAILURES = ("failed", "timeout", "killed", "memory", "lost", "stage")
-"""How a step can end badly: exit code, time limit, a signal, out of memory, its machine or pod gone."""
+FAILURES = ("failed", "timeout", "killed", "memory", "lost", "cancelled", "stage")
+"""How a step can end badly: exit code, time limit, a signal, out of memory, its machine or pod gone, its job cancelled or without files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ErrorSettings:
     backoff: str = key("10s", "how long to wait before the first retry; doubled each time", checks.duration)
     on: tuple[str, ...] = key(
         ("killed", "lost"),
-        "after which ends it is tried again: `failed`, `timeout`, `killed`, `memory`, `lost`, `stage`, `exit:N`",
+        "after which ends it is tried again: `failed`, `timeout`, `killed`, `memory`, `lost`, `cancelled`, `stage`, `exit:N`",
         checks.ends,
     )
     otherwise: Literal["stop", "continue"] = key("stop", "then: end the run, or go on without (an evaluation leaves a hole in the report)")

@@ -18,6 +18,7 @@ _ENDS = {
     "timeout": "its time was up",
     "killed": "killed by a signal",
     "memory": "out of memory",
+    "cancelled": "somebody cancelled its job",
     "lost": "its machine or pod went away before it could say why",
     "stage": "its job failed in what goes before or after the command",
 }

@@ -31,7 +31,7 @@ class UnansweredError(LaunchError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a try ended: `failed`, `exit:3`, `timeout`, `killed`, `memory` or `lost`; what to say, and what to do next."""
+    """How a try ended: `failed`, `exit:3`, `timeout`, `killed`, `memory`, `lost` or `cancelled`; what to say, and what to do next."""
 
     end: str
     error: str

@@ -69,7 +69,7 @@ def test_of_several_the_newest_counts() -> None:
         ("OUT_OF_MEMORY", "0:125", Finished(-15, end="memory")),
         ("NODE_FAIL", "0:0", Finished(-15, end="lost")),
         ("PREEMPTED", "0:0", Finished(-15, end="lost")),
-        ("CANCELLED", "0:0", Finished(-15, end="killed")),
+        ("CANCELLED", "0:0", Finished(-15, end="cancelled")),
     ],
 )
 def test_how_jobs_end(state: str, code: str, expected: Finished) -> None:

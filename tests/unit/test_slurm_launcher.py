@@ -12,6 +12,7 @@ import pytest
 from builder.errors import LaunchError
 from builder.launch import Finished, Job
 from builder.launch.slurm import launcher as module
+from builder.launch.slurm import records
 from builder.launch.slurm.bastion import Said
 from builder.launch.slurm.launcher import Slurm
 from builder.launch.slurm.snapshot import parse_look
@@ -53,7 +54,7 @@ class Scene:
 
 @pytest.fixture
 def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scene], Slurm]:
-    monkeypatch.setattr(module, "_SACCT_LAG", 0.0)
+    monkeypatch.setattr(records, "_SACCT_LAG", 0.0)
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
 
     def made(scene: Scene) -> Slurm:
@@ -132,7 +133,7 @@ def test_what_slurm_has_forgotten(launch: Callable[[Scene], Slurm]) -> None:
         ("TIMEOUT", "0:0", "timeout"),
         ("NODE_FAIL", "0:0", "lost"),
         ("PREEMPTED", "0:0", "lost"),
-        ("CANCELLED by 0", "0:0", "killed"),
+        ("CANCELLED by 0", "0:0", "cancelled"),
     ],
 )
 def test_ends_that_the_script_could_not_write(launch: Callable[[Scene], Slurm], state: str, exit_code: str, expected: str) -> None:

@@ -16,20 +16,17 @@ from builder.launch.interface import Finished, Job
 from builder.launch.slurm import staging
 from builder.launch.slurm.admission import Admission
 from builder.launch.slurm.attempt import Environment, Places, files_of
-from builder.launch.slurm.bastion import Bastion, DroppedError, Said
+from builder.launch.slurm.bastion import Bastion, DroppedError
 from builder.launch.slurm.code import CODE, bring_code, tree_of
 from builder.launch.slurm.endings import could_not_begin, ending
+from builder.launch.slurm.records import AWAY, Records
 from builder.launch.slurm.script import ended_as, options
 from builder.launch.slurm.snapshot import Look, look, parse_look
-from builder.launch.slurm.states import SACCT, SQUEUE, JobState, newest, parse_sacct, parse_squeue
+from builder.launch.slurm.states import SQUEUE, JobState, newest, parse_squeue
 from builder.launch.slurm.submission import CODE_MISSING, DOUBTFUL, TAKEN, begin, hint, is_silent, refusal
 from builder.settings import SlurmSettings, seconds
 
 _LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
-_SACCT_LAG = 12.0  # seconds until accounting has heard of a job, measured at up to 7
-_SLOWEST = 60  # seconds that a command of Slurm has: one that hangs is one that does not answer
-_PAUSE = 2.0  # seconds between questions to a controller that is away
-_AWAY = "the Slurm controller does not answer; the job may go on"
 _LAST_WORDS = 20  # lines
 _ENDING = 2  # seconds: so old may squeue's answer be about a job whose script has ended
 _SILENT = 60  # seconds after which an old answer of squeue is none, over those that it may be old
@@ -78,6 +75,10 @@ class Slurm:
     def settings(self) -> SlurmSettings:
         return self.bastion.settings
 
+    @property
+    def _records(self) -> Records:
+        return Records(self.bastion, self._say)
+
     def submit(self, job: Job) -> str:
         name = f"{self.run}.{job.name}-a{job.attempt}"
         self._jobs[name], self._read[name] = job, 0
@@ -113,43 +114,7 @@ class Slurm:
             looks += 1
 
     def cancel(self, handle: str) -> None:
-        self._answered(f"scancel --me --name={shlex.quote(handle)}")
-
-    # finding
-
-    def _find(self, name: str, *, sure: bool) -> JobState | None:
-        """The job of that name: among those that squeue has, else in accounting, which hears of a job late (`sure` waits for that).
-
-        Raises DroppedError when nobody can say, for very long.
-        """
-        deadline = time.monotonic() + _SACCT_LAG
-        while True:
-            said = self._answered(f"squeue -h -t all --name={shlex.quote(name)} -o '{SQUEUE}'")
-            found = newest(parse_squeue(said.text), name) or self._in_accounting(name)
-            if found is not None or not sure or time.monotonic() > deadline:
-                return found
-            time.sleep(1.0)
-
-    def _in_accounting(self, name: str, held: str = "") -> JobState | None:
-        """`held` is the number of the one that works, where that is known."""
-        command = f"sacct -n -P -X --name={shlex.quote(name)} -S now-90days -o {SACCT}"
-        said = self.bastion.ask(f"timeout -k 5 {_SLOWEST} {command}")
-        jobs = parse_sacct(said.text) if said.code == 0 else []  # without slurmdbd there are none
-        return newest([job for job in jobs if job.id == held], name) or newest(jobs, name)
-
-    def _answered(self, command: str) -> Said:
-        """What a command of Slurm says once its controller answers. Raises DroppedError when that takes too long."""
-        deadline = time.monotonic() + self.bastion.patience
-        while True:
-            said = self.bastion.ask(f"timeout -k 5 {_SLOWEST} {command}")
-            if said.code == 0:
-                return said
-            if not is_silent(said):
-                raise LaunchError(f"{self.bastion.name}: {refusal(said)}", hint(said.error))
-            if time.monotonic() >= deadline:
-                raise DroppedError(f"{self.bastion.name}: {refusal(said)}", "is slurmctld up? `scontrol ping` there says so")
-            self._say(_AWAY)
-            time.sleep(_PAUSE)
+        self._records.answered(f"scancel --me --name={shlex.quote(handle)}")
 
     # starting
 
@@ -176,7 +141,7 @@ class Slurm:
 
     def _is_there(self, name: str) -> bool:
         """Whether a job of that name was submitted. One that failed before its script began counts as none: a refused sbatch leaves one."""
-        found = self._find(name, sure=False)
+        found = self._records.find(name, sure=False)
         if found is not None and found.state != "FAILED":
             return True
         return self.bastion.ask(f"test -e {shlex.quote(self._directory(name))}/lock").code == 0
@@ -232,7 +197,7 @@ class Slurm:
         """What squeue said before the controller went away does not count."""
         if told.end:
             return self._judge(name, None, told)
-        self._say(_AWAY)
+        self._say(AWAY)
         return None
 
     def _is_new(self, name: str, seen: Look) -> bool:
@@ -248,12 +213,12 @@ class Slurm:
             self._check_patience(name, job)
             return None
         if job is None or (job.state == "FAILED" and not end):  # squeue knows no exit codes
-            known = self._in_accounting(name, held)
+            known = self._records.in_accounting(name, held)
             job = known if job is None else replace(job, exit=known.exit) if known is not None and not known.is_open else job
         if job is not None and job.is_open:
             return None
         if job is None and not end:
-            if self._find(name, sure=True) is not None:
+            if self._records.find(name, sure=True) is not None:
                 return None
             raise LaunchError(f"{self.run}: Slurm knows nothing of job {name}", "it was purged before it could write its end", "lost")
         if job is not None and not held and could_not_begin(job):

@@ -25,7 +25,7 @@ _ENDS = {
     "BOOT_FAIL": "lost",
     "PREEMPTED": "lost",
     "REVOKED": "lost",
-    "CANCELLED": "killed",
+    "CANCELLED": "cancelled",
 }
 """How a step ended, in the words of the settings; COMPLETED and FAILED have an exit code."""
 
