@@ -69,23 +69,28 @@ class ArchiveRecords:
 
 
 def lost(commit: str, sources: Sequence[Records]) -> Lost:
-    """What all slimmings took out of a commit, told by its name of now. A slimming that several sources know is read from the first."""
+    """What all slimmings took out of a commit, told by its name of now. A slimming that several sources know is read from the first.
+
+    Two slimmings of one history may give a commit the same name, and need not have kept the same: what any of them kept counts.
+    """
     runs = {run: source for source in reversed(sources) for run in source.runs()}
     files: dict[str, Removed] = {}
     objects: dict[str, int] = {}
-    at = commit
-    while found := _slimming(at, runs):
-        run, removals, old = found
-        entries, content = _entries(runs[run].read(run, OBJECTS), run)
-        files.update(_files(removals, old, entries, run))  # what an earlier slimming took away is what was there at first
-        objects |= content
-        del runs[run]
-        at = old
-    return Lost(commit, at, tuple(files[path] for path in sorted(files)), objects)
+    names, oldest = [commit], []
+    for at in names:  # grows
+        found = list(_slimmings(at, runs))
+        for run, removals, old in found:
+            entries, content = _entries(runs[run].read(run, OBJECTS), run)
+            files.update(_files(removals, old, entries, run))  # what an earlier slimming took away is what was there at first
+            objects |= content
+        older = [old for _, _, old in found if old != at]
+        names += [old for old in dict.fromkeys(older) if old not in names]
+        oldest += [] if older else [at]
+    return Lost(commit, oldest[0], tuple(files[path] for path in sorted(files)), objects)
 
 
-def _slimming(commit: str, runs: Mapping[str, Records]) -> tuple[str, Removals, str] | None:
-    """The one that gave the commit its name."""
+def _slimmings(commit: str, runs: Mapping[str, Records]) -> Iterator[tuple[str, Removals, str]]:
+    """Those that gave the commit its name: run, what it took out, and the commit's name before."""
     for run, source in sorted(runs.items()):
         data = source.read(run, COMMITS)
         if commit.encode() not in data:
@@ -95,8 +100,7 @@ def _slimming(commit: str, runs: Mapping[str, Records]) -> tuple[str, Removals, 
         except (ValueError, LookupError, TypeError) as error:
             raise _unreadable(run, COMMITS, error) from error
         if old := removals.old_name(commit):
-            return run, removals, old
-    return None
+            yield run, removals, old
 
 
 def _entries(data: bytes, run: str) -> tuple[dict[str, tuple[str, int]], dict[str, int]]:
