@@ -61,11 +61,12 @@ def archive(
 ) -> tuple[Entry, ...]:
     """Puts all that is selected into the store. `spool` is a directory for what is on its way, best on the store's file system.
 
-    LFS objects that the mirror lacks are left out: nobody has them. Raises DamagedError when a blob is not what its name says.
+    LFS objects that neither the mirror nor the store has are left out. Raises DamagedError when a blob is not what its name says.
     """
     remove(spool)
     spool.mkdir(parents=True)
-    objects = {oid: pointer for oid, pointer in selection.lfs.items() if lfs.place(git.directory / "lfs" / "objects", oid).is_file()}
+    ours = git.directory / "lfs" / "objects"
+    objects = {oid: pointer for oid, pointer in selection.lfs.items() if lfs.place(ours, oid).is_file() or _there(store, oid, pointer.size)}
     total = sum(sizes[blob] for blob in selection.removed) + sum(pointer.size for pointer in objects.values())
     with progress.task("archiving", total, "bytes") as advance:
 

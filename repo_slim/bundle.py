@@ -6,17 +6,18 @@ from pathlib import Path
 
 from repo_slim import process
 from repo_slim.errors import VerifyError
-from repo_slim.files import digest, remove
+from repo_slim.files import aside_of, digest, remove
 from repo_slim.git import Git
 
-NAME = "original.bundle"
+
+def name_for(source: str) -> str:
+    """Named after what the source was (the hash of its refs): the bundle of another history never takes its place."""
+    return f"original-{source[:8]}.bundle"
 
 
 def write_bundle(mirror: Git, path: Path) -> int:
     """Writes it aside, restores all of it once, compares the refs, and gives it its name. Returns its bytes."""
-    aside, trial = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.trial")
-    remove(aside)
-    remove(trial)
+    aside, trial = aside_of(path), aside_of(path, "trial")
     head = ["HEAD"] if mirror.ask("rev-parse", "--verify", "--quiet", "HEAD") else []
     mirror.run("-c", "pack.window=0", "bundle", "create", "--quiet", str(aside.resolve()), "--all", *head)
     restore(aside, trial)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,18 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def aside_of(path: Path, kind: str = "part") -> Path:
+    """A name beside it for what another program makes; no two runs have the same one.
+
+    Such a program goes on for a while when ours is killed, and leaves locks when it is killed itself: both are in nobody's way. What is
+    left of runs before is taken away, as far as that goes.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{kind}*"):
+        with suppress(OSError):
+            remove(left)
+    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(4)}")
 
 
 def link_or_copy(source: Path, target: Path) -> None:

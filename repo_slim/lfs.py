@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +52,20 @@ def place(store: Path, oid: str) -> Path:
     return store / oid[:2] / oid[2:4] / oid
 
 
-def bring(git: Git, source: str, wanted: Mapping[str, Pointer]) -> tuple[str, ...]:
-    """Brings the objects that pointers name into the mirror, from the source's store or its server; returns the oids that nobody has."""
+def count(git: Git) -> int:
+    """How many objects a bare repository has."""
+    return sum(1 for _ in (git.directory / "lfs" / "objects").glob("??/??/*"))
+
+
+def bring(git: Git, source: str, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Brings objects into the mirror, from the source's store or its server; returns the oids that nobody has, sorted."""
     ours = git.directory / "lfs" / "objects"
-    sizes = {pointer.oid: pointer.size for pointer in wanted.values()}
-    missing = [oid for oid in sizes if not place(ours, oid).is_file()]
+    missing = sorted(oid for oid in wanted if not place(ours, oid).is_file())
     if missing and Path(source).is_dir():
         _from_disk(_store(Path(source)), ours, missing)
     elif missing:
         _from_server(git)
-    return tuple(sorted(oid for oid in sizes if not place(ours, oid).is_file()))
+    return tuple(oid for oid in missing if not place(ours, oid).is_file())
 
 
 def _from_disk(store: Path, ours: Path, missing: Iterable[str]) -> None:

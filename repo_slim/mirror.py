@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repo_slim import process
-from repo_slim.errors import MovedError, SourceError
-from repo_slim.files import digest, remove
+from repo_slim.errors import MovedError, ProcessError, SourceError
+from repo_slim.files import aside_of, digest, remove
 from repo_slim.git import Git
 
 
@@ -43,6 +43,14 @@ def list_remote(url: str) -> Listing:
     return Listing(refs, head or detached)
 
 
+def list_source(url: str) -> Listing:
+    """The same, and SourceError when there is nothing in it."""
+    found = list_remote(url)
+    if not found.refs:
+        raise SourceError(f"{url} has no commits", "name a repository that has some")
+    return found
+
+
 def full_url(source: str) -> str:
     """A path as an absolute one: git is started in other directories. URLs, and `host:path`, as they are."""
     path = Path(source).expanduser()
@@ -54,9 +62,7 @@ def mirror(source: str, directory: Path) -> Listing:
 
     Raises MovedError when the source moves while it is copied, SourceError when it cannot be slimmed.
     """
-    wanted = list_remote(source)
-    if not wanted.refs:
-        raise SourceError(f"{source} has no commits", "name a repository that has some")
+    wanted = list_source(source)
     if not _refreshed(source, directory):
         _cloned(source, directory)
     git = Git(directory)
@@ -73,18 +79,20 @@ def _refreshed(source: str, directory: Path) -> bool:
     git = Git(directory)
     if not (directory / "HEAD").is_file() or git.ask("config", "remote.origin.url") != source:
         return False
-    git.run("fetch", "--quiet", "--prune", "--no-write-fetch-head", "origin", "+refs/*:refs/*")
+    try:
+        git.run("fetch", "--quiet", "--prune", "--no-write-fetch-head", "origin", "+refs/*:refs/*")
+    except ProcessError:  # such as for a lock that a killed git left; a new clone says what else is wrong
+        return False
     return True
 
 
 def _cloned(source: str, directory: Path) -> None:
     """Copies, no hard links: git touches the times of what it has, and the source is not to be touched."""
-    aside = directory.with_name(f".{directory.name}.part")
-    remove(aside)
-    remove(directory)
+    aside = aside_of(directory)
     process.run(["git", "clone", "--quiet", "--mirror", "--no-hardlinks", "--template=", "--", source, str(aside)])
     for mark in (aside / "objects" / "pack").glob("*.promisor"):  # git would never drop what such a pack holds; whether it is whole is seen
         mark.unlink()
+    remove(directory)
     aside.rename(directory)
 
 

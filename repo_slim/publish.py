@@ -24,13 +24,11 @@ def published_refs(refs: Mapping[str, str]) -> dict[str, str]:
 
 
 def publish(slim: Git, url: str, original: Listing, lfs: Sequence[str], trial: Path) -> dict[str, Any]:
-    """Pushes to `url`, an empty remote or one that still is what the source was, and clones it back into `trial` for a look.
+    """Pushes to `url`, an empty remote or one that still is what the source was, and clones it back into `trial`, which is new.
 
     Raises PublishError when the remote has anything else, and leaves it as it was. Run again after a kill it goes on.
     """
     refs = published_refs(slim.refs())
-    if ":" not in url and not Path(url).exists():
-        process.run(["git", "init", "--quiet", "--bare", "--template=", url])
     there = _there(url, refs, original)
     warnings = _push_lfs(slim, url, lfs)
     _push(slim, url, refs, there, slim.head())
@@ -104,7 +102,6 @@ def _push_lfs(slim: Git, url: str, oids: Sequence[str]) -> list[str]:
 
 
 def _clone_back(url: str, refs: Mapping[str, str], trial: Path) -> None:
-    remove(trial)
     process.run(["git", "clone", "--quiet", "--mirror", "--template=", "--", _as_url(url), str(trial)])
     found = Git(trial).refs()
     wrong = sorted(name for name in refs if found.get(name) != refs[name])

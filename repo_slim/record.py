@@ -17,7 +17,7 @@ from typing import Any
 
 from repo_slim.archive import Entry, to_lines
 from repo_slim.errors import DamagedError
-from repo_slim.files import canonical, json_lines, remove
+from repo_slim.files import aside_of, canonical, json_lines, remove
 from repo_slim.git import Git
 from repo_slim.history import FILE, SUBMODULE, steps
 from repo_slim.rewrite import MAP_REF
@@ -92,8 +92,7 @@ def write_ref(git: Git, mirror: Git, record: Record, date: int) -> str:
     folder = git.directory / "slim-objects"
     files = {**{f"runs/{record.run}/{name}": data for name, data in record.files.items()}, "commit-map": record.map_lines}
     write_objects(git, "blob", {name_of("blob", data): data for data in files.values()}, folder)
-    index = git.directory / "slim-index"
-    remove(index)
+    index = aside_of(git.directory / "slim-index")
     before = mirror.refs().get(MAP_REF, "")
     if before:
         _copy_objects(mirror, git, before)

@@ -15,7 +15,7 @@ from pathlib import Path
 from repo_slim import notes, process, tags
 from repo_slim.archive import Entry
 from repo_slim.errors import SourceError
-from repo_slim.files import link_or_copy, remove
+from repo_slim.files import aside_of, link_or_copy, remove
 from repo_slim.git import Git
 from repo_slim.history import SYMLINK, steps
 from repo_slim.lfs import place
@@ -41,8 +41,7 @@ def placeholder(sha256: str, size: int) -> bytes:
 
 def rewrite(mirror: Git, target: Path, selection: Selection, entries: Iterable[Entry], *, placeholders: bool) -> Rewritten:
     """Makes `target`, whole or not at all."""
-    aside = target.with_name(f".{target.name}.part")
-    remove(aside)
+    aside = aside_of(target)
     remove(target)
     git = _borrowing(mirror, aside)
     instead = _placeholders(git, entries, aside / "slim-objects") if placeholders else {}

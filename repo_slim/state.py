@@ -15,19 +15,40 @@ from pathlib import Path
 from typing import Any
 
 from repo_slim.errors import AskedError, SlimError
-from repo_slim.files import write_whole
+from repo_slim.files import remove, write_whole
 
+NAME = "state.json"
 _SCHEMA = 1
 STAGES = ("mirrored", "planned", "archived", "rewritten", "verified", "recorded", "bundled", "published")
 """In their order. What each leaves is below the working directory, or in the archive."""
 
 
 class State:
-    """`state.json` in a working directory."""
+    """`state.json` in a working directory. `archive`: where what goes is kept, empty before the first plan."""
 
     def __init__(self, work: Path) -> None:
-        self.path = work / "state.json"
-        self._stages: dict[str, dict[str, Any]] = self._read()
+        self.path = work / NAME
+        raw = self._read()
+        self._stages: dict[str, dict[str, Any]] = raw.get("stages", {})
+        self.archive = str(raw.get("archive", ""))
+
+    @classmethod
+    def begun_anew(cls, work: Path) -> State:
+        """Without any stage, and with the archive of before, as far as that can be read."""
+        try:
+            archive = cls(work).archive
+        except SlimError:
+            archive = ""
+        remove(work / NAME)
+        state = cls(work)
+        state.archive = archive
+        state._write()
+        return state
+
+    def remember(self, archive: str) -> None:
+        if archive != self.archive:
+            self.archive = archive
+            self._write()
 
     def result(self, stage: str, inputs: str) -> Any | None:
         """What the stage found, when it was done with exactly these inputs."""
@@ -64,7 +85,7 @@ class State:
             self._stages.pop(stage, None)
         self._write()
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, Any]:
         try:
             raw = json.loads(self.path.read_bytes())
         except FileNotFoundError:
@@ -73,10 +94,10 @@ class State:
             raise SlimError(f"{self.path} cannot be read: {error}", "--restart begins anew; nothing but time is lost") from error
         if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
             raise AskedError(f"{self.path} is of another version", "--restart begins anew; nothing but time is lost")
-        return dict(raw["stages"])
+        return raw
 
     def _write(self) -> None:
-        write_whole(self.path, json.dumps({"schema": _SCHEMA, "stages": self._stages}, indent=1).encode())
+        write_whole(self.path, json.dumps({"schema": _SCHEMA, "archive": self.archive, "stages": self._stages}, indent=1).encode())
 
 
 @contextmanager

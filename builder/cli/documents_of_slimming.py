@@ -32,7 +32,7 @@ _PLANNED = {
     "`after_with_filter`; `lfs_of_head` besides; how many `objects`",
     "removed": "`file_versions` (blobs) and their `size`; how many are `gone`, the `disk` they took; `spared_by_tips`",
     "lfs": "`objects` and their `size`, of these `at_tips` and `archived`",
-    "lfs_missing": "LFS objects that nobody has, by oid",
+    "lfs_missing": "LFS objects that nobody has, by oid; each run looks for them again",
     "dead_code": "how many `modules` and `scripts` look dead; the report names them, and says why",
     "next": "the command that goes on, or empty",
 }
@@ -60,6 +60,7 @@ DOCUMENTS_OF_SLIMMING = {
     "builder slim-repo --status": Document(
         {
             "work": "the directory it works in",
+            "archive": "where all that goes is kept; empty before the first plan",
             "done": "of `mirrored`, `planned`, `archived`, `rewritten`, `verified`, `recorded`, `bundled`, `published`",
             "seconds": "by stage: how long it took",
             "stage": "the last of them; `new` when there is none",

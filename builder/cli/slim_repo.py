@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli import output, slim_check, slim_modes, slim_move
+from builder.cli import output, slim_check, slim_modes, slim_move, slim_places
 from builder.cli.sections import Sectioned
 from builder.cli.slim_errors import translated
 from builder.errors import UsageError
@@ -80,47 +80,32 @@ def command(
     if not source:
         raise UsageError("SOURCE is missing", "name the repository: a path or a URL")
     try:
-        told = _told(_asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace)), only_status, restart)
+        asked = _asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace), restart)
+        told = _told(asked, only_status)
     except SlimError as error:
         raise translated(error) from error
-    told["next"] = _next(told)
+    told["next"] = _next(told, asked)
     if form == "json":
         output.document(told)
     else:
         _show(told)
 
 
-def _told(asked: Asked, only_status: bool, restart: bool) -> dict[str, Any]:
+def _told(asked: Asked, only_status: bool) -> dict[str, Any]:
     from builder.cli.progress import progress
     from repo_slim import slim
 
-    if only_status:
-        return slim.status(asked.work)
-    if restart and asked.work.exists():
-        slim.restart(asked.work)
-    return slim.run(asked, progress())
+    return slim.status(asked.work) if only_status else slim.run(asked, progress())
 
 
-def _asked(source: str, work: Path | None, archive: str, approve: str, publish_to: str, rules: dict[str, Any]) -> Asked:
+def _asked(source: str, work: Path | None, archive: str, approve: str, publish_to: str, rules: dict[str, Any], restart: bool) -> Asked:
     from builder.cli.wiring import load_settings
     from repo_slim.slim import Asked
 
     settings = load_settings()
-    directory = (work or _default_work(source)).expanduser().absolute()
-    root = archive or settings.data.root
-    if "://" not in root and not archive:
-        root = str(settings.root / Path(root).expanduser())
-        if Path(source).exists() and Path(root).resolve().is_relative_to(Path(source).resolve()):
-            root = str(directory / "archive")  # the source is never written to
-    return Asked(source, directory, root, settings.data.endpoint, rules, approve, publish_to)
-
-
-def _default_work(source: str) -> Path:
-    name = source.rstrip("/").rpartition("/")[2].removesuffix(".git") or "repository"
-    path = Path(source).expanduser()
-    if not path.exists():
-        return Path(f"{name}.slim")
-    return path.resolve().with_name(f"{path.resolve().name.removesuffix('.git')}.slim")
+    directory = (work or slim_places.work_for(source)).expanduser().absolute()
+    default = slim_places.archive_for(source, directory, settings)
+    return Asked(source, directory, archive, settings.data.endpoint, rules, approve, publish_to, default, restart)
 
 
 def _rules(drop_over: str | None, drop: tuple[str, ...], keep: tuple[str, ...], lfs: str | None, replace: str | None) -> dict[str, Any]:
@@ -134,9 +119,9 @@ def _rules(drop_over: str | None, drop: tuple[str, ...], keep: tuple[str, ...], 
     return {"drop_over": size, "drop": drop or None, "keep": keep or None, "lfs": lfs, "replace": replace}
 
 
-def _next(told: Mapping[str, Any]) -> str:
+def _next(told: Mapping[str, Any], asked: Asked) -> str:
     """The command that goes on from here; empty when there is no more to do, or nothing to gain."""
-    words = list(_typed())
+    words = _typed(told["archive"], asked)
     if told["stage"] == "planned" and _takes_nothing(told):
         return ""
     if told["stage"] == "new":
@@ -150,14 +135,14 @@ def _takes_nothing(told: Mapping[str, Any]) -> bool:
     return "removed" in told and told["removed"]["file_versions"] == 0
 
 
-def _typed() -> list[str]:
-    """What was typed, without what only this run was about."""
+def _typed(archive: str, asked: Asked) -> list[str]:
+    """What was typed, without what only this run was about; and the archive, when it is not the one that everybody would take."""
     context = click.get_current_context()
     words = ["builder", "slim-repo", context.params["source"]]
-    for name in ("work", "archive"):
-        if context.params[name]:
-            words += [f"--{name}", str(context.params[name])]
-    return words
+    if context.params["work"]:
+        words += ["--work", str(context.params["work"])]
+    named = asked.archive or (archive if archive != asked.default_archive else "")
+    return [*words, "--archive", named] if named else words
 
 
 def _line(words: list[str]) -> str:
@@ -178,6 +163,8 @@ def _show(told: Mapping[str, Any]) -> None:
 def _show_status(told: Mapping[str, Any]) -> None:
     output.result(f"work         {told['work']}")
     output.result(f"done         {', '.join(told['done']) or 'nothing yet'}")
+    if told["archive"]:
+        output.result(f"archive      {told['archive']}")
     if told["approve"]:
         output.result(f"plan's hash  {told['approve']}")
 
@@ -201,13 +188,19 @@ def _show_plan(told: Mapping[str, Any]) -> None:
     if lfs["objects"]:
         counted = f"{output.plural(lfs['objects'], 'object')}, {size(lfs['size'])}"
         output.result(f"LFS          {counted}; {lfs['archived']['objects']} of them go into the archive")
-    if told["lfs_missing"]:
-        output.warn(f"{output.plural(len(told['lfs_missing']), 'LFS object')} could not be found: `git lfs fetch --all` in the source may")
+    _warn_of_lfs(told)
     if any(told["dead_code"].values()):
         found = [output.plural(number, what.removesuffix("s")) for what, number in told["dead_code"].items() if number]
         output.result(f"dead code    {' and '.join(found)}, perhaps: the report says which, and why")
     output.result(f"plan         {told['plan']}")
     output.result(f"report       {told['report']}")
+
+
+def _warn_of_lfs(told: Mapping[str, Any]) -> None:
+    """Pointers stay as the plan says; what they point to cannot be kept while nobody has it."""
+    if count := len(told["lfs_missing"]):
+        lacking = f"{output.plural(count, 'LFS object')} could not be found, so the archive has no copy of {'it' if count == 1 else 'them'}"
+        output.warn(f"{lacking}: `git lfs fetch --all` in the source may find more; then run this again, which looks for them")
 
 
 def _show_end(told: Mapping[str, Any]) -> None:
@@ -225,6 +218,7 @@ def _show_end(told: Mapping[str, Any]) -> None:
     ):
         if count:
             output.warn(f"{output.plural(count, thing)} {what}: -o json lists them")
+    _warn_of_lfs(told)
     if told["published"]:
         _show_published(told["published"])
 

@@ -43,6 +43,7 @@ def a_slimmed_team(team: Team, tmp_path: Path) -> tuple[Team, str]:
     asked = Asked(str(team.repository), tmp_path / "work", team.root, team.endpoint, rules={"drop": ("data/weights.bin", "bin/tool")})
     published = tmp_path / "published.git"
     approve = run(asked)["approve"]
+    team.git("init", "--quiet", "--bare", str(published))
     run(dataclasses.replace(asked, rules=None, approve=approve, publish_to=str(published)))
     team.git("clone", "--quiet", published.as_uri(), str(tmp_path / "clone"))
     return dataclasses.replace(team, repository=tmp_path / "clone"), old

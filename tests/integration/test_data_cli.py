@@ -259,6 +259,7 @@ def test_after_a_second_slimming(tmp_path: Path, capsys: pytest.CaptureFixture[s
     work, again = tmp_path / "work", tmp_path / "again.git"
     rules = {"drop": ("data/**",)}
     approve = run(Asked(str(first.published.directory), work, str(tmp_path / "archive"), rules=rules))["approve"]
+    Repository.make(again, "--bare")
     run(Asked(str(first.published.directory), work, str(tmp_path / "archive"), approve=approve, publish_to=str(again)))
     copy = clone(Repository(again), tmp_path / "copy")
     monkeypatch.setenv("BUILDER_DATA_ROOT", str(tmp_path / "archive"))

@@ -29,6 +29,7 @@ def a_slimmed_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")
     made = make(root / "before.git", 200, seed=7)
     asked = Slimming(str(made.directory), root / "work", str(root / "archive"), rules={"drop_over": BIG})
+    Repository.make(root / "after.git", "--bare")
     run(dataclasses.replace(asked, approve=run(asked)["approve"], publish_to=str(root / "after.git")))
     return root
 

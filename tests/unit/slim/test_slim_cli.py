@@ -54,6 +54,7 @@ def test_from_a_large_repository_to_a_published_small_one(source: Path, capsys: 
     assert "verified     6" in out and "undo         git clone --mirror " in out and "lose" not in out
     words = next_words(out)
     assert words[-2:] == ["--publish-to", "URL"]
+    git(source.parent, "init", "--quiet", "--bare", "new.git")
     out, err = printed(capsys, *words[2:-1], source.parent / "new.git")
     assert "published " in out and "next" not in out and "refs/remotes/origin/main" in err
     assert (source.parent / "agent.slim" / "plan.toml").exists() and (Path.cwd() / ".builder/data/archive/blobs").is_dir()
@@ -102,6 +103,7 @@ def test_the_documents_that_are_promised(source: Path, capsys: pytest.CaptureFix
     assert set(done) == {"schema", *DOCUMENTS["builder slim-repo --approve"].keys} and done["published"] is None
     out, _ = printed(capsys, source, *work, "--status")
     assert "mirrored, planned, archived, rewritten, verified, recorded, bundled\n" in out
+    git(Path.cwd(), "init", "--quiet", "--bare", "new.git")
     published = document(capsys, source, *work, "--approve", planned["approve"], "--publish-to", "new.git")
     assert published["stage"] == "published" and published["next"] == ""
 
@@ -114,6 +116,8 @@ def test_the_documents_that_are_promised(source: Path, capsys: pytest.CaptureFix
         (("--restart", "--approve", "1"), "--restart does not go with --approve", 2),
         (("--approve", "0123456789abcdef"), "nothing is planned yet", 2),
         (("--archive", "ftp://x"), "is no place for an archive", 2),
+        (("--publish-to", "team/agent-small.git"), "team/agent-small.git is not there", 2),
+        (("--work", "../team/agent.git/work"), "the source is never written to", 2),
     ],
 )
 def test_what_cannot_be(source: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str, code: int) -> None:
@@ -184,9 +188,32 @@ def test_a_source_with_its_data_root_inside_is_not_written_to(source: Path, caps
     monkeypatch.chdir(source.parent / "clone")
     before = fingerprint(source.parent / "clone")
     planned = document(capsys, ".", "--drop-over", BIG)
-    assert planned["archive"] == str(source.parent / "clone.slim" / "archive")
+    assert planned["archive"] == str(source.parent / "clone.slim-archive")
     document(capsys, ".", "--approve", planned["approve"])
+    document(capsys, ".", "--restart")
+    assert (source.parent / "clone.slim-archive" / "archive" / "runs" / planned["approve"] / "manifest.json").is_file()
     assert fingerprint(source.parent / "clone") == before
+
+
+def test_what_comes_next_names_the_archive(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = document(capsys, source, "--drop-over", BIG, "--archive", "kept")
+    kept = str(Path.cwd() / "kept")
+    assert shlex.split(planned["next"])[3:5] == ["--archive", "kept"]
+    told = document(capsys, source, "--status")
+    assert told["archive"] == kept and shlex.split(told["next"])[3:5] == ["--archive", kept]
+    out, err = printed(capsys, source, "--approve", planned["approve"])
+    assert f"archive      {kept}/archive/runs/" in out and next_words(out)[3:5] == ["--archive", kept]
+    assert "1 LFS object could not be found, so the archive has no copy of it" in err
+    assert f"archive      {kept}\n" in printed(capsys, source, "--status")[0]
+
+
+def test_from_a_directory_in_the_repository(source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    git(source.parent, "clone", "--quiet", str(source), "clone")
+    (source.parent / "clone" / "sub").mkdir()
+    monkeypatch.chdir(source.parent / "clone" / "sub")
+    planned = document(capsys, ".")
+    assert planned["work"] == str(source.parent / "clone.slim")
+    assert planned["approve"] == document(capsys, source.parent / "clone" / ".git")["approve"]
 
 
 def test_every_error_of_the_library_has_one_root() -> None:

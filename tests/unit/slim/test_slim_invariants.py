@@ -12,7 +12,7 @@ import pytest
 
 from repo_slim.record import removed_from
 from tests.fixtures.slim_history import BIG, LATIN, Made, git, make
-from tests.fixtures.slimming import Files, Plain, Slimmed, fingerprint, outcome, slim
+from tests.fixtures.slimming import Files, Plain, Slimmed, bundle_in, fingerprint, outcome, slim
 
 MAP = "refs/builder/commit-map"
 SHA = re.compile(rb"\b[0-9a-f]{7,40}\b")
@@ -201,7 +201,7 @@ def test_git_finds_nothing_wrong(done: Slimmed) -> None:
 
 
 def test_the_bundle_restores_identical_refs(old: Plain, done: Slimmed, tmp_path: Path) -> None:
-    git(tmp_path, "clone", "--quiet", "--mirror", str(done.work / "original.bundle"), "restored.git")
+    git(tmp_path, "clone", "--quiet", "--mirror", str(bundle_in(done.work)), "restored.git")
     restored = Plain(tmp_path / "restored.git")
     assert restored.refs() == old.refs()
     assert restored.blobs() == old.blobs()

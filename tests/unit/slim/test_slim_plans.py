@@ -14,7 +14,7 @@ from repo_slim.errors import AskedError, DamagedError, SourceError
 from repo_slim.rules import Rules
 from repo_slim.slim import Asked, run
 from tests.fixtures.slim_history import BIG, Made, git, make, pointer
-from tests.fixtures.slimming import Plain, Slimmed, slim
+from tests.fixtures.slimming import Plain, Slimmed, bundle_in, slim
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_plan_that_cannot_be_read(text: str, said: str) -> None:
 def test_undone_from_bundle_and_archive(made: Made, tmp_path: Path) -> None:
     """As docs/how-to/slim-repo.md says."""
     done = slim(made.directory, tmp_path, drop_over=BIG)
-    git(tmp_path, "clone", "--quiet", "--mirror", str(done.work / "original.bundle"), "again.git")
+    git(tmp_path, "clone", "--quiet", "--mirror", str(bundle_in(done.work)), "again.git")
     git(tmp_path, "init", "--quiet", "--bare", "server.git")
     git(tmp_path / "again.git", "push", "--quiet", "--mirror", str(tmp_path / "server.git"))
     assert git(tmp_path / "server.git", "for-each-ref") == git(made.directory, "for-each-ref")

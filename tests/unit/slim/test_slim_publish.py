@@ -46,7 +46,7 @@ def test_an_empty_remote_gets_all_of_it(done: Slimmed, tmp_path: Path) -> None:
 
 
 def test_published_again_it_does_nothing(done: Slimmed, tmp_path: Path) -> None:
-    url = tmp_path / "new.git"
+    url = bare(tmp_path / "new.git")
     first = publish(done, url)
     before = refs(url)
     assert publish(done, url) == first and refs(url) == before

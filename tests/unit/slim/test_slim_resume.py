@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from repo_slim.errors import AskedError, MovedError, SourceError
-from repo_slim.slim import Asked, restart, run, status
+from repo_slim.slim import Asked, run, status
 from tests.fixtures.patience import stride
 from tests.fixtures.repositories import CLEAN
 from tests.fixtures.slim_history import BIG, Made, git, make
-from tests.fixtures.slimming import fingerprint, outcome, slim
+from tests.fixtures.slimming import bundle_in, fingerprint, outcome, slim
 
 DRIVER = """
 import json, os, signal, sys
@@ -75,6 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def wanted(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
     """What an undisturbed run gives, and how often it touches the outside world."""
     place = tmp_path_factory.mktemp("undisturbed")
+    git(place, "init", "--quiet", "--bare", "published.git")
     done = driven(made.directory, place, 10**6)
     assert done.returncode == 0, done.stderr.decode()
     return whole(place), int(json.loads(done.stdout))
@@ -82,6 +83,7 @@ def wanted(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[s
 
 def killed_and_run_again(made: Made, place: Path, kill_at: int) -> dict[str, Any]:
     place.mkdir()
+    git(place, "init", "--quiet", "--bare", "published.git")
     before = fingerprint(made.directory)
     done = driven(made.directory, place, kill_at)
     assert done.returncode == -signal.SIGKILL, (kill_at, done.stderr.decode())
@@ -177,17 +179,21 @@ def test_what_somebody_took_away_is_made_again(source: Path) -> None:
     before = outcome(done.work, done.archive)
     for name in ("mirror.git", "slim.git"):
         subprocess.run(["rm", "-r", str(done.work / name)], check=True)
-    (done.work / "original.bundle").unlink()
+    bundle_in(done.work).unlink()
     run(asked(source, approve=done.told["approve"]))
     assert outcome(done.work, done.archive) == before
 
 
 def test_begun_anew(source: Path) -> None:
     done = slim(source, source.parent, drop_over=BIG)
-    restart(done.work)
-    assert sorted(path.name for path in done.work.iterdir()) == ["lock", "plan.toml.old"]
-    assert status(done.work) == {"work": str(done.work), "done": [], "seconds": {}, "approve": "", "stage": "new"}
-    assert (done.archive / "archive").is_dir()
+    kept, before = bundle_in(done.work), fingerprint(done.archive)
+    (done.work / "notes.txt").write_text("somebody's own")
+    told = run(Asked(str(source), done.work, restart=True))
+    assert told["stage"] == "planned" and told["archive"] == str(done.archive)
+    files = ["lock", "mirror.git", "notes.txt", kept.name, "plan.toml", "plan.toml.old", "report.html", "report.json", "state.json"]
+    assert sorted(path.name for path in done.work.iterdir()) == sorted(files)
+    assert status(done.work)["done"] == ["mirrored", "planned"]
+    assert fingerprint(done.archive) == before
 
 
 def test_two_at_once(source: Path) -> None:
