@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--work", metavar="DIR", type=click.Path(path_type=Path), help="Where it works. Default: NAME.slim beside SOURCE, or here for a URL."
 )
-@click.option("--restart", is_flag=True, help="Forget all that was made in --work, but not the archive, and begin anew.")
+@click.option("--restart", is_flag=True, help="Forget what was made in --work, and begin anew. Archives and bundles stay.")
 @click.option("--approve", metavar="HASH", default="", help="Archive, rewrite and verify: the plan that has this hash.")
 @click.option("--publish-to", metavar="URL", default="", help="Then push the new history to this new, empty remote, and clone it back.")
 @click.option("--status", "only_status", is_flag=True, help="Say where it stands, and change nothing.")

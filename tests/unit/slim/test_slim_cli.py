@@ -116,7 +116,7 @@ def test_the_documents_that_are_promised(source: Path, capsys: pytest.CaptureFix
         (("--restart", "--approve", "1"), "--restart does not go with --approve", 2),
         (("--approve", "0123456789abcdef"), "nothing is planned yet", 2),
         (("--archive", "ftp://x"), "is no place for an archive", 2),
-        (("--publish-to", "team/agent-small.git"), "team/agent-small.git is not there", 2),
+        (("--approve", "0123456789abcdef", "--publish-to", "team/agent-small.git"), "team/agent-small.git is not there", 2),
         (("--work", "../team/agent.git/work"), "the source is never written to", 2),
     ],
 )
