@@ -91,7 +91,7 @@ def test_the_old_history_can_be_let_go_and_restored_from_the_bundle(team: Team) 
         clone.git("stash", "push", "--quiet")
     told = run(team, clone)
     stashed = clone.text("stash", "list", "--format=%H").split()
-    (lines,) = [block for block in blocks("how-to/slim-repo.md", "sh") if "before-slim" in block]
+    (lines,) = [block for block in blocks("how-to/slim-repo.md", "sh") if "git gc" in block]
     subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=clone.directory, check=True, capture_output=True)
     assert subprocess.run(["git", "cat-file", "-e", old], cwd=clone.directory, capture_output=True).returncode != 0
     assert clone.text("stash", "list", "--format=%H").split() == stashed

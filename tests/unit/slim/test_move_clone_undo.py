@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from tests.fixtures.documented import blocks
 from tests.fixtures.moving import BEFORE, branch, commit, oid, put, refs, run, status
 from tests.fixtures.repositories import Repository, at_nobodys_home  # noqa: F401
 from tests.fixtures.slimmed import Team, a_slimmed_repository, a_team  # noqa: F401
 
-PAGE = Path(__file__).parents[3] / "docs/how-to/slim-repo.md"
-
-
-def way_back() -> str:
-    """The commands, from the page itself."""
-    text = PAGE.read_text()
-    return text[text.index("Back to how it was") :].split("```sh\n")[1].split("```")[0]
-
 
 def go_back(clone: Repository) -> None:
-    done = subprocess.run(["sh", "-e", "-u", "-c", way_back()], cwd=clone.directory, capture_output=True, text=True)
+    (lines,) = [block for block in blocks("how-to/slim-repo.md", "sh") if "stash store" in block]
+    done = subprocess.run(["sh", "-e", "-u", "-c", lines], cwd=clone.directory, capture_output=True, text=True)
     assert done.returncode == 0 and "error" not in done.stderr and "fatal" not in done.stderr, done.stderr
 
 

@@ -128,7 +128,7 @@ def archived(place: Path) -> list[Path]:
 
 def test_a_damaged_object_is_named_and_archived_anew(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = run(asked(source, rules=RULES))
-    monkeypatch.setattr("repo_slim.slim.rewrite", breaking(source.parent))
+    monkeypatch.setattr("repo_slim.approved.rewrite", breaking(source.parent))
     with pytest.raises(DamagedError, match=r"archive/blobs/../[0-9a-f]{64} does not hash to its name") as raised:
         run(asked(source, approve=planned["approve"]))
     assert "archived anew" in raised.value.hint
