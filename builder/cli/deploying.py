@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.starting import Asked, Prepared, Ready, Target, make_ready, prepare, template_of
 from builder.errors import DeployError, SettingsError, UsageError
+from builder.settings.filling_in import how_to_add
 
 if TYPE_CHECKING:
     from builder.cli.making import Maker
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def chosen_flows(settings: Settings, wanted: Sequence[str]) -> list[str]:
     """The flows to deploy, sorted; all of the commit's when none is named. Raises UsageError for one that is not there."""
     if not settings.flow:
-        raise UsageError("there is no [flow.NAME] in the settings", "`builder init` writes one")
+        raise UsageError("there is no [flow.NAME] in the settings", how_to_add("finetune", settings))
     for name in wanted:
         if name not in settings.flow:
             raise UsageError(f"there is no [flow.{name}] in the settings", f"flows here: {', '.join(sorted(settings.flow))}")

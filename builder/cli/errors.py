@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def _explain(error: Exception, verbose: bool) -> int:
         return error.exit_code
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "builder"
-        output.error(error.format_message(), f"`{path} --help` shows what it takes")
+        output.error(error.format_message(), _of_a_commit(error) or f"`{path} --help` shows what it takes")
         return USAGE
     if isinstance(error, click.ClickException):
         output.error(error.format_message())
@@ -74,6 +75,13 @@ def _explain(error: Exception, verbose: bool) -> int:
     again = "" if verbose else "run it again with -v to see where, and report it with what that prints"
     output.error(f"internal error: {type(error).__name__}: {error}", again)
     return FAILED
+
+
+def _of_a_commit(error: click.UsageError) -> str:
+    """Some commands are told their commit as an argument, others as an option: nobody remembers which."""
+    word = re.match(r"Got unexpected extra argument \((\S+)\)", error.format_message())
+    options = error.ctx.command.params if error.ctx else []
+    return f"a commit is named so: --commit {word[1]}" if word and any("--commit" in each.opts for each in options) else ""
 
 
 def _of_the_system(error: OSError) -> tuple[str, str]:

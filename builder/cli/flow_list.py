@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
 from builder.errors import BuilderError, UsageError
+from builder.settings.filling_in import how_to_add
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
@@ -29,7 +30,7 @@ def show_flows(reader: Reader, only: str, form: str) -> None:
         headers = ("FLOW", "IS", "PARAMETERS", "SCHEDULE", "RUNS ON", "LAST RESULT")
         output.table(headers, [_row(facts, last.get(facts.name)) for facts in found])
     else:
-        output.note("the settings have no flow; `builder init` writes one")
+        output.note(f"the settings have no flow; {how_to_add('finetune', reader.settings)}")
 
 
 def flows_of(reader: Reader, only: str = "") -> list[FlowFacts]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
 from builder.errors import BuilderError, UsageError
+from builder.settings.filling_in import how_to_add
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
@@ -20,7 +21,7 @@ def show_flow(reader: Reader, name: str, form: str) -> None:
     from builder.runs.history import Filter
 
     if name not in reader.settings.flow:
-        raise UsageError(f"there is no [flow.{name}] in the settings", "`builder init` writes one")
+        raise UsageError(f"there is no [flow.{name}] in the settings", how_to_add(name, reader.settings))
     facts = flow_facts(name, reader.settings, reader.read_file)
     runs = reader.runs(Filter(flow=name), _LAST)
     live = _live(reader, facts, runs)

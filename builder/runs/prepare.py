@@ -15,6 +15,7 @@ from builder.model.run import STEPS
 from builder.model.tree import Commit
 from builder.runs.keepers import keeper_request
 from builder.settings import DataSettings, DeploySettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
+from builder.settings.filling_in import how_to_add
 from builder.settings.keeping import is_keeper
 from builder.steps import contract
 from builder.steps.request import InImage, Origin, Place, Request
@@ -64,7 +65,7 @@ def choose_flow(name: str, settings: Settings) -> FlowSettings:
     flow = settings.flow.get(name)
     if flow is None:
         near = difflib.get_close_matches(name, settings.flow, 1)
-        known = f"flows here: {', '.join(sorted(settings.flow))}" if settings.flow else "`builder init` writes one"
+        known = f"flows here: {', '.join(sorted(settings.flow))}" if settings.flow else how_to_add(name, settings)
         raise UsageError(f"there is no [flow.{name}] in the settings", f"did you mean {near[0]}?" if near else known)
     if flow.file or is_keeper(name, flow):
         return flow

@@ -117,6 +117,12 @@ def test_an_unknown_word(ran: list[str], capsys: pytest.CaptureFixture[str], wor
     assert capsys.readouterr().err == f"error: no such command: {word}\nhint: {hint}\n"
 
 
+@pytest.mark.parametrize("line", [["image", "e85a89e"], ["image", "--dry-run", "HEAD~2"], ["deps", "v1.0"]])
+def test_a_commit_that_is_named_as_if_it_were_an_argument(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.run(line) == 2
+    assert capsys.readouterr().err.endswith(f"hint: a commit is named so: --commit {line[-1]}\n")
+
+
 @pytest.mark.parametrize("line", [["--nonsense"], ["completion"], ["completion", "csh"], ["completion", "bash", "--nonsense"]])
 def test_wrong_usage_ends_with_2(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert frame.run(line) == 2
