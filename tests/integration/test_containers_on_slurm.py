@@ -83,13 +83,16 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slurm: SlurmServer) ->
 
 
 @pytest.fixture
-def root(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def root(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A data root of the test's own in S3. The cluster's credentials are in `tmp_path/credentials`, as AWS writes them."""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     keys = f"aws_access_key_id = {s3_server.key}\naws_secret_access_key = {s3_server.secret}\n"
     (tmp_path / "credentials").write_text(f"[default]\n{keys}")
-    return f"s3://{s3_server.bucket}/slurm/{uuid.uuid4().hex}"
+    place = f"s3://{s3_server.bucket}/slurm/{uuid.uuid4().hex}"
+    yield place
+    objects = open_root(place, Path("/"), s3_server.endpoint)
+    objects.delete([found.key for found in objects.list()])
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:

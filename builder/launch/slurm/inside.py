@@ -20,7 +20,7 @@ image={image}
 rank=${{SLURM_PROCID:-0}}
 while IFS= read -r -d '' pair; do
   case $pair in
-    SLURM_* | CUDA_* | NVIDIA_* | ROCR_* | GPU* | NCCL_* | UCX_* | PMI* | PET_* | BUILDER_* | MASTER_* | NNODES=* | \\
+    SLURM_* | CUDA_* | NVIDIA_* | ROCR_* | GPU* | NCCL_* | UCX_* | FI_* | OMPI_* | PMI* | PET_* | BUILDER_* | MASTER_* | NNODES=* | \\
       NODE_RANK=* | RANK=* | LOCAL_RANK=* | WORLD_SIZE=*)
       printf '%s\\0' "$pair" ;;
   esac
