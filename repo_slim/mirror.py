@@ -10,6 +10,7 @@ from repo_slim import process
 from repo_slim.errors import MovedError, ProcessError, SourceError
 from repo_slim.files import aside_of, digest, remove
 from repo_slim.git import Git
+from repo_slim.text import last_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ def list_remote(url: str) -> Listing:
     """Asks the repository itself. Raises SourceError when it does not answer."""
     done = process.run(["git", "ls-remote", "--symref", "--", url], check=False)
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise SourceError(f"{url} is no repository that can be read: {said}", "name a path or a URL that `git ls-remote` can list")
+        text = f"{url} is no repository that can be read: {last_words(done.stderr)}"
+        raise SourceError(text, "name a path or a URL that `git ls-remote` can list")
     refs, head, detached = {}, "", ""
     for line in os.fsdecode(done.stdout).splitlines():
         value, _, name = line.partition("\t")

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+_OF_EVERY_ONE = (
+    "Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+)
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -17,6 +22,14 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # what os.fsdecode makes of a byte that is no UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape", "surrogatepass").decode("ascii") if not "\ud800" <= char <= "\udfff" else f"\\u{ord(char):04x}"
+
+
+def last_words(stderr: bytes | str) -> str:
+    """Of all that git says of a repository that does not answer, the line that tells why: the last that is not said of every one."""
+    text = stderr.decode("utf-8", "replace") if isinstance(stderr, bytes) else stderr
+    lines = [line.strip().removeprefix("fatal: ") for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if line not in _OF_EVERY_ONE]
+    return (telling or lines or ["git does not say why"])[-1]
 
 
 def bytes_text(count: int) -> str:

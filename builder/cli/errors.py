@@ -46,8 +46,8 @@ def guarded(body: Callable[[], object], flags: Flags) -> int:
         return _lost(error.cause)
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        output.note("interrupted")
+    except (click.Abort, KeyboardInterrupt) as error:
+        output.note(": ".join(["interrupted", *map(str, error.args)]))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
         if isinstance(error, OSError) and _of_click(error):

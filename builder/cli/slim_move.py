@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli import output
-from builder.cli.slim_errors import translated
+from builder.cli.slim_errors import going_on
 from builder.errors import without_passwords
-from builder.model.path_names import in_json, shown
+from builder.model.path_names import in_json, shell_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,14 +59,11 @@ _OPTIONS = (
 def move(wanted: Wanted, form: str) -> None:
     """Says what would be done, or does it. Ends with 1 when something was left where it is."""
     from builder.cli.progress import progress
-    from repo_slim.errors import SlimError
     from repo_slim.move.move_clone import Asked
     from repo_slim.move.move_clone import move as carry
 
-    try:
+    with going_on():
         told = carry(Asked(Path(wanted.directory).expanduser(), wanted.to, wanted.taken_out, wanted.yes), progress())
-    except SlimError as error:
-        raise translated(error) from error
     told["remote"] = {key: without_passwords(value) for key, value in told["remote"].items()}
     told["next"] = without_passwords(_next(told, wanted))
     if form == "json":
@@ -84,10 +80,10 @@ def _next(told: Mapping[str, Any], wanted: Wanted) -> str:
         return ""
     words = ["builder", "slim-repo", "--move-clone", wanted.directory, *(["--to", wanted.to] if wanted.to else [])]
     if told["done"]:
-        words += ["--taken-out", "keep|drop"]
+        words += ["--taken-out", "keep"]
     elif wanted.taken_out != "stop":
         words += ["--taken-out", wanted.taken_out]
-    return " ".join(word if word == "keep|drop" else shlex.quote(word) for word in [*words, "--yes"])
+    return shell_line([*words, "--yes"])
 
 
 def _show(told: Mapping[str, Any]) -> None:
@@ -126,6 +122,10 @@ def _from_to(before: str, after: str) -> str:
 
 
 def _warn(told: Mapping[str, Any]) -> None:
+    if told["done"] and told["left"]:
+        output.note(
+            "--taken-out keep keeps such files whole, as they are in your commits; --taken-out drop leaves your changes to them out"
+        )
     for text in told["warnings"]:
         output.warn(text)
     for step in told["elsewhere"]:

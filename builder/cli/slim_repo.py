@@ -10,7 +10,7 @@ import click
 
 from builder.cli import output, slim_check, slim_modes, slim_move, slim_places
 from builder.cli.sections import Sectioned
-from builder.cli.slim_errors import translated
+from builder.cli.slim_errors import going_on
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,8 +68,6 @@ def command(
     Exit code 1: it failed, and nothing is lost; or --check found something, or --move-clone left something where it is. 2: the hash is not
     that of this plan and source, or what is asked for cannot be.
     """
-    from repo_slim.errors import SlimError
-
     mode = slim_modes.chosen(click.get_current_context())
     if mode is slim_modes.CHECK:
         slim_check.check(source, max_size, keep, form)
@@ -79,11 +77,9 @@ def command(
         return
     if not source:
         raise UsageError("SOURCE is missing", "name the repository: a path or a URL")
-    try:
+    with going_on():
         asked = _asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace), restart)
         told = _told(asked, only_status)
-    except SlimError as error:
-        raise translated(error) from error
     told["next"] = _next(told, asked)
     if form == "json":
         output.document(told)
@@ -186,8 +182,8 @@ def _show_plan(told: Mapping[str, Any]) -> None:
             f"stays        {output.plural(spared['file_versions'], 'file version')}, {size(spared['size'])}: protected tips have them"
         )
     if lfs["objects"]:
-        counted = f"{output.plural(lfs['objects'], 'object')}, {size(lfs['size'])}"
-        output.result(f"LFS          {counted}; {lfs['archived']['objects']} of them go into the archive")
+        counted, going = f"{output.plural(lfs['objects'], 'object')}, {size(lfs['size'])}", lfs["archived"]["objects"]
+        output.result(f"LFS          {counted}; {going} of them {'goes' if going == 1 else 'go'} into the archive")
     _warn_of_lfs(told)
     if any(told["dead_code"].values()):
         found = [output.plural(number, what.removesuffix("s")) for what, number in told["dead_code"].items() if number]

@@ -13,6 +13,7 @@ from repo_slim.move.keep import Memory, keep, set_refs
 from repo_slim.move.plan import Plan, in_index, kept_refs
 from repo_slim.move.replay import Replay, index_lines
 from repo_slim.sizes import partial
+from repo_slim.text import last_words
 
 _WHY = "slim-repo --move-clone"
 _PERSON = {"GIT_COMMITTER_NAME": "slim-repo", "GIT_COMMITTER_EMAIL": "slim-repo@localhost"}
@@ -121,7 +122,7 @@ def _fetch(clone: Clone) -> list[str]:
         clone.git.run(*words, "--no-write-fetch-head", "--recurse-submodules=no", clone.remote)
     except ProcessError as error:
         if "couldn't find remote ref" not in error.stderr:
-            text = f"{clone.remote} cannot be fetched: {error.stderr.strip()}"
+            text = f"{clone.remote} cannot be fetched: {last_words(error.stderr)}"
             raise SlimError(text, "branches are moved already; correct that, then run this again") from error
         warnings = [f"this clone fetches a branch that the new repository lacks: `git remote set-branches {clone.remote} '*'`"]
     if clone.git.ask("symbolic-ref", "--quiet", f"refs/remotes/{clone.remote}/HEAD"):

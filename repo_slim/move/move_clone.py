@@ -20,6 +20,7 @@ from repo_slim.move.replay import Replay, TakenOut
 from repo_slim.progress import SILENT, Progress
 from repo_slim.rewrite import MAP_REF
 from repo_slim.state import locked
+from repo_slim.text import last_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def move(asked: Asked, progress: Progress = SILENT) -> dict[str, Any]:
         if asked.really:
             with progress.task("moving"):
                 warnings += carry_out(clone, plan, replay, memory, url)
-        return _told(clone, plan, memory, url, done=asked.really) | {"warnings": warnings}
+        return _told(clone, plan, url, done=asked.really) | {"warnings": warnings}
 
 
 def _fetched(clone: Clone, url: str, progress: Progress) -> CommitMap:
@@ -73,7 +74,7 @@ def _fetched(clone: Clone, url: str, progress: Progress) -> CommitMap:
     if done.returncode and MAP_REF in said:
         raise AskedError(f"{url} has no {MAP_REF}: nothing was published there", "name the new repository: --to URL")
     if done.returncode:
-        raise SlimError(f"{url} cannot be fetched: {said}", "correct that, then run this again; nothing was moved")
+        raise SlimError(f"{url} cannot be fetched: {last_words(said)}", "correct that, then run this again; nothing was moved")
     known = read(clone.git)
     assert known is not None
     return known
@@ -88,11 +89,11 @@ def _now(git: Git) -> frozenset[str]:
     return frozenset(listed.splitlines())
 
 
-def _told(clone: Clone, plan: Plan, memory: Memory, url: str, *, done: bool) -> dict[str, Any]:
+def _told(clone: Clone, plan: Plan, url: str, *, done: bool) -> dict[str, Any]:
     bundle = clone.folder / BUNDLE
     return {
         "clone": str(clone.git.directory),
-        "remote": {"name": clone.remote, "before": memory.url or clone.url, "after": url},
+        "remote": {"name": clone.remote, "before": clone.url, "after": url},
         "branches": _steps(plan.heads),
         "tags": _steps(plan.tags),
         "stashes": _steps(plan.stashes),

@@ -139,6 +139,7 @@ def test_wrong_usage_ends_with_2(line: list[str], capsys: pytest.CaptureFixture[
         (SettingsError("builder.toml: a: unknown key"), 2, "error: builder.toml: a: unknown key\n"),
         (AuthError("r: denied"), 4, "error: r: denied\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (click.Abort("run the same line again, it goes on"), 130, "interrupted: run the same line again, it goes on\n"),
         (KeyError("x"), 1, "error: internal error: KeyError: 'x'\nhint: run it again with -v"),
         (BuilderError("\x1b[31mred\x07"), 1, "error: \\x1b[31mred\\x07\n"),
         (click.exceptions.Exit(1), 1, ""),

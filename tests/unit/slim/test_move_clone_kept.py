@@ -74,10 +74,13 @@ def test_the_command_says_first_and_does_then(team: Team) -> None:
     told, described = json.loads(done.stdout), DOCUMENTS["builder slim-repo --move-clone"]
     assert set(told) == {"schema", *described.keys}
     assert all(set(step) == set(described.parts["branches"]) for step in told["branches"])
-    assert told["next"].endswith("--taken-out keep|drop --yes")
+    assert told["next"].endswith("--taken-out keep --yes"), "a line that a shell takes"
+    assert "--taken-out drop leaves" in done.stderr
     assert oid(clone, "main") == team.new("end")
     assert typed(clone, str(clone.directory), "--taken-out", "keep", "--yes").returncode == 0
-    assert typed(clone).stdout.count("next") == 0
+    again = typed(clone)
+    assert again.stdout.count("next") == 0
+    assert f"remote       origin {after}\n" in again.stdout, "it is there already"
     assert typed(clone, "nowhere").returncode == 2
 
 

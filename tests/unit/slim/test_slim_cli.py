@@ -163,6 +163,25 @@ def test_a_source_that_moved_is_no_wrong_usage(source: Path, capsys: pytest.Capt
     assert "its refs changed since" in err and "run it again without --approve" in err
 
 
+def test_a_source_that_does_not_answer_is_told_of_in_one_line(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("nowhere.git",), ("ssh://nobody@127.0.0.1:1/x.git",)):
+        _, err = printed(capsys, *words, code=1)
+        assert len(err.splitlines()) == 2 and "is no repository that can be read: " in err
+        assert "Could not read" not in err and "access rights" not in err
+    planned = document(capsys, source)
+    git(source.parent, "clone", "--quiet", str(source), "clone")
+    _, err = printed(capsys, "--move-clone", source.parent / "clone", "--to", source.parent / "nowhere.git", code=1)
+    assert "cannot be fetched: '" in err and len(err.splitlines()) == 2 and planned
+
+
+def test_interrupted_says_how_to_go_on(source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("repo_slim.slim.run", interrupted)
+    assert printed(capsys, source, code=130)[1] == "interrupted: run the same line again, it goes on\n"
+
+
 def test_begun_anew(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document(capsys, source, "--drop-over", BIG)
     planned = document(capsys, source, "--restart")
