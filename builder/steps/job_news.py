@@ -30,11 +30,18 @@ class JobNews:
     def heard(self, job: JobState, log: str) -> None:
         """As Slurm has it now. Called at every look; `log` is the file on the cluster."""
         cluster = self._request.launching(self._step).slurm.bastion
-        record = record_of(job, cluster, log)
+        record = self._with_number(record_of(job, cluster, log))
         if record != self._facts.get(JOB):
             self._facts.update({JOB: record, "links": links_of(self._request, self._step, record)})
             self._write()
         self._tell(record)
+
+    def _with_number(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Of a job that Slurm has forgotten only the script's end is known; what was known before stays."""
+        before = self._facts.get(JOB, {})
+        if record["id"] or not before.get("id") or before["name"] != record["name"]:
+            return record
+        return {**before, "state": record["state"], "reason": record["reason"]}
 
     def _write(self) -> None:
         """A data root that does not answer for a moment ends no wait of hours."""

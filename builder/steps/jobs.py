@@ -28,8 +28,8 @@ def record_of(job: JobState, cluster: str, log: str) -> dict[str, Any]:
 
 
 def jobs_of(records: Records) -> dict[str, Mapping[str, Any]]:
-    """Of the steps that have one, in the order in which they began."""
-    return {step: record[JOB] for step, record in steps_of(records).items() if record.get(JOB)}
+    """Of the steps that have one with a number, in the order in which they began."""
+    return {step: record[JOB] for step, record in steps_of(records).items() if record.get(JOB, {}).get("id")}
 
 
 def environments_of(records: Records) -> dict[str, str]:

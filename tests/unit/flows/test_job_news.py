@@ -14,7 +14,7 @@ from builder.runs.history import Seen
 from builder.settings import LaunchSettings, NotifySettings, SlurmSettings
 from builder.steps import job_news, notices
 from builder.steps.job_news import JobNews
-from builder.steps.jobs import in_words
+from builder.steps.jobs import in_words, jobs_of
 from builder.steps.request import Request
 from builder.steps.root import ledger_of
 from tests.fixtures.requests import request_in
@@ -77,6 +77,23 @@ def test_the_ledger_has_it_and_status_shows_it(hear: Callable[..., dict[str, Any
     assert seen.detail == "finetune: job 7 waits in gpu, place 3 of 17 (Priority), starts about 2026-01-01T10:00:00"
     hear(RUNS)
     assert Seen.of("run-1", ledger_of(request_).read("run-1")).detail == ""
+
+
+def test_a_job_that_slurm_has_forgotten_keeps_its_number(hear: Callable[..., dict[str, Any]]) -> None:
+    hear(RUNS)
+    job = hear(JobState("", NAME, "COMPLETED"))["job"]
+    assert (job["id"], job["nodes"], job["state"]) == ("7", "n[1-4]", "COMPLETED")
+    assert hear(JobState("", "run-1.finetune-a2", "PENDING", "gpu has 4 nodes"))["job"]["id"] == "", "another attempt"
+
+
+def test_a_job_that_is_not_submitted_yet_has_no_number(hear: Callable[..., dict[str, Any]], slack: Slack, request_: Request) -> None:
+    waits = JobState("", NAME, "PENDING", "partition gpu can never give nodes = 32")
+    assert hear(waits)["links"] == {}
+    hear(waits, 61)
+    (text,) = slack.texts
+    assert "its job waits (partition gpu can never give nodes = 32)" in text
+    assert "job ``" not in text
+    assert jobs_of(ledger_of(request_).read("run-1")) == {}
 
 
 def test_people_are_told_once_that_it_waits_and_then_that_it_runs(hear: Callable[..., dict[str, Any]], slack: Slack) -> None:
