@@ -79,9 +79,13 @@ def _blind(world: World) -> Iterator[Finding]:
 
 
 def _of_jobs(world: World, limits: WatchSettings) -> Iterator[Finding]:
+    """Those that are cancelled now are told as such."""
     runs = {run.name: run for run in world.runs}
+    cured = {(cure.bastion, cure.run) for cure in _cancelled(world, limits)}
     for bastion, jobs in world.jobs.items():
         for job in jobs:
+            if (bastion, job.run) in cured:
+                continue
             if job.run and (why := _orphan(world, job, runs.get(job.run), limits)):
                 sources = (bastion, LEDGER, ARGO)
                 yield Finding(f"orphan:{_key(job)}", "zombie", _named(job), f"{job.state.lower()} without a living run: {why}", sources)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import pytest
 
 from builder.cluster.kubernetes import connect
 from builder.data.ledger import EXIT, RUN
+from builder.deploy.names import MANAGED
 from builder.errors import AuthError
 from builder.housekeep.housekeep import Sources, housekeep
 from builder.settings import load
+from builder.steps.stopping import ask_to_stop
+from tests.fixtures.servers import SlurmServer
 from tests.fixtures.slack import CHANNEL, TOKEN, Slack, slack_on
-from tests.fixtures.team import Team, kubeconfig
+from tests.fixtures.team import SECRET, Team, kubeconfig
 from tests.fixtures.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1200)]
 
 API = "argoproj.io/v1alpha1"
 NOON = "2024-05-01T12:00:00Z"
@@ -35,6 +39,13 @@ gone = "1s"
 
 [housekeep]
 templates = "0s"
+
+[launch.finetune.slurm]
+bastion = "{bastion}"
+user = "root"
+identity_env = "SLURM_KEY"
+host_key = "{host_key}"
+root = "{root}"
 
 [schedule.nightly]
 flow = "finetune"
@@ -55,12 +66,34 @@ def slack(bridge_address: str) -> Iterator[Slack]:
 
 
 @pytest.fixture
-def watching(team: Team, slack: Slack) -> Team:
+def watching(team: Team, slack: Slack, slurm: SlurmServer, bridge_address: str, tmp_path: Path) -> Team:
+    """Pods reach Slack, and the bastion of Slurm, on the bridge, with keys from secrets; by hand they are in the environment."""
     secret = {"metadata": {"name": "slack", "namespace": team.namespace}, "stringData": {"SLACK_BOT_TOKEN": TOKEN}}
     apply(team, {"apiVersion": "v1", "kind": "Secret", **secret})
-    team.settings(SETTINGS.format(channel=CHANNEL, api=slack.api))
-    team.environ["SLACK_BOT_TOKEN"] = TOKEN
+    words = {"channel": CHANNEL, "api": slack.api, "root": tmp_path / "cluster"}
+    words |= {"host_key": " ".join((slurm.ssh / "host.pub").read_text().split()[:2])}
+    team.settings(SETTINGS.format(**words, bastion=f"{bridge_address}:{slurm.bastion.rpartition(':')[2]}"))
+    key = (slurm.ssh / "user").read_text()
+    change = json.dumps({"stringData": {"SLURM_KEY": key}})
+    team.cluster.output("--namespace", team.namespace, "patch", "secret", SECRET, "--type=merge", f"--patch={change}")
+    team.environ |= {"SLACK_BOT_TOKEN": TOKEN, "SLURM_KEY": key}
     return team
+
+
+@pytest.fixture
+def submit(slurm: SlurmServer, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Submits the job of a run, and gives its number."""
+    numbers: list[str] = []
+
+    def submitted(run: str) -> str:
+        directory = tmp_path / "cluster" / "runs" / run / "finetune-a1"
+        directory.mkdir(parents=True)
+        numbers.append(slurm.say("sbatch", "--parsable", f"--job-name={run}.finetune-a1", f"--chdir={directory}", "--wrap", "sleep 900"))
+        return numbers[-1]
+
+    yield submitted
+    for number in numbers:
+        slurm.say("scancel", number)
 
 
 def apply(team: Team, manifest: dict[str, Any]) -> None:
@@ -86,7 +119,9 @@ def look(team: Team) -> dict[tuple[str, str], str]:
     return {(one["news"], one["subject"]): one["kind"] for one in found}
 
 
-def test_both_run_as_the_schedules_say_and_by_hand(watching: Team, slack: Slack) -> None:
+def test_both_run_as_the_schedules_say_and_by_hand(
+    watching: Team, slack: Slack, slurm: SlurmServer, tmp_path: Path, submit: Callable[[str], str]
+) -> None:
     team = watching
     head = team.commit("Watch")
     undeployed = look(team)
@@ -97,18 +132,18 @@ def test_both_run_as_the_schedules_say_and_by_hand(watching: Team, slack: Slack)
     assert look(team) == {("over", f"schedule {name}"): "missing" for name in names}
     assert team.json("deploy")["objects"] == [{**one, "done": "found"} for one in deployed["objects"]], "again nothing"
 
-    # what there is to find: a run that failed, one that nobody looks after any more, a nightly that did not come
+    # what there is to find: a run that failed, and one that is gone; neither has an end in the ledger
     workflow(team, "run-failed", commit=head, fails=True)
     workflow(team, "run-goes", commit=head)
     until(lambda: phase(team, "run-failed") in ("Failed", "Error") and phase(team, "run-goes") == "Running")
     known = {"flow": "finetune", "commit": head, "on": "argo", "namespace": team.namespace, "started": "2024-05-01T08:00:00Z"}
-    for run in ("run-failed", "run-lost"):
+    ask_to_stop(team.objects, "run-stopped", "ada")
+    workflow(team, "run-stopped", commit=head)
+    job = submit("run-stopped")
+    for run in ("run-failed", "run-lost", "run-stopped"):
         team.ledger.write(run, RUN, {**known, "state": "submitted"})
     templates = [one["name"] for one in deployed["objects"] if one["kind"] == "template"]
     workflow(team, "run-waits", commit="b" * 40)
-    yesterday = (datetime.now(timezone.utc) - timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    change = {"metadata": {"annotations": {"builder/deployed": yesterday}}, "spec": {"schedules": ["0 2 * * *"]}}
-    team.cluster.output("--namespace", team.namespace, "patch", "cronworkflow", "nightly", "--type=merge", f"--patch={json.dumps(change)}")
 
     # the schedule's own pod sees it, tells it, and writes the ends
     before = len(slack.messages)
@@ -118,6 +153,9 @@ def test_both_run_as_the_schedules_say_and_by_hand(watching: Team, slack: Slack)
     assert "`run-failed` failed" in text
     assert "`run-failed` its end is written" in text
     assert "`run-lost` its end is written, which nobody did: lost" in text
+    assert "`run-stopped` its jobs on" in text
+    assert "are cancelled: ada asked for its end" in text
+    until(lambda: job not in slurm.say("squeue", "-h", "-o", "%i").split())
     assert "`run-goes`" not in text
     ends = {run: team.ledger.read(run)[EXIT]["state"] for run in ("run-failed", "run-lost")}
     assert ends == {"run-failed": "failed", "run-lost": "lost"}
@@ -129,13 +167,37 @@ def test_both_run_as_the_schedules_say_and_by_hand(watching: Team, slack: Slack)
     # housekeep, by its own account
     ended(team, "run-old", days=90)
     ended(team, "run-young", days=0)
+    files = tmp_path / "cluster" / "runs" / "run-old"
+    files.mkdir()
+    os.utime(files, (0, 0))
     start(team, "housekeep", "housekeep-now")
     assert team.wait("housekeep-now") == "Succeeded", pods(team, "housekeep-now")
     assert "workflow run-old removed" in pods(team, "housekeep-now")
+    assert sorted(path.name for path in files.parent.iterdir()) == ["run-stopped"]
     left = {one["metadata"]["name"] for one in team.get("workflows")["items"]}
     assert {"run-young", "run-goes", "run-waits"} <= left
     assert "run-old" not in left
     assert len(team.get("workflowtemplates")["items"]) == len(templates), "all of them are new"
+
+
+def test_a_schedule_that_does_not_start_and_starts_again(team: Team) -> None:
+    """Every minute, while the run before still goes on, as it waits for somebody: Argo starts no other one."""
+    team.settings('[watch]\nlate = "1s"\nusers = []\n')
+    labels = {**MANAGED, "builder/schedule": "often"}
+    template = {"entrypoint": "x", "templates": [{"name": "x", "suspend": {}}]}
+    spec = {"schedules": ["* * * * *"], "timezone": "UTC", "concurrencyPolicy": "Forbid", "workflowSpec": template}
+    spec["workflowMetadata"] = {"labels": {"builder/schedule": "often"}}
+    apply(team, {"apiVersion": API, "kind": "CronWorkflow", "metadata": {"name": "often", "labels": labels}, "spec": spec})
+    team.environ["BUILDER_RUN_ON"] = "argo"
+    kinds: dict[tuple[str, str], str] = until(lambda: {key: kind for key, kind in look(team).items() if key[0] == "new"}, every=5)
+    assert kinds == {("new", "schedule often"): "missing"}
+    (known,) = team.json("run", "watch")["findings"]
+    assert known["news"] == "known"
+    (going,) = [one["metadata"]["name"] for one in team.get("workflows")["items"]]
+    assert f"{going} still goes on" in known["text"]
+    change = {"spec": {"shutdown": "Terminate"}}
+    team.cluster.output("--namespace", team.namespace, "patch", "workflow", going, "--type=merge", f"--patch={json.dumps(change)}")
+    assert until(lambda: {key for key in look(team) if key[0] == "over"}, every=5) == {("over", "schedule often")}
 
 
 def test_templates_that_nothing_needs(watching: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

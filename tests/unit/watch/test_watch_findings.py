@@ -52,6 +52,7 @@ def test_only_what_law_says_is_cancelled() -> None:
     assert cures(world(runs=()), LIMITS) == (), "another team's, perhaps"
     (cure,) = cures(world(runs=(replace(failed, handled=True),)), LIMITS)
     assert (cure.kind, cure.run, cure.bastion) == (CANCEL, "run-1", "cluster")
+    assert told(world(runs=(replace(failed, handled=True),))) == {}, "it is told as cancelled"
     assert cures(world(runs=(replace(failed, handled=True, ended=NOW - 60),)), LIMITS) == ()
     good = replace(failed, state="succeeded", written="succeeded", handled=True)
     assert cures(world(runs=(good,)), LIMITS) == ()
