@@ -16,6 +16,7 @@ _MADE = ("mirror.git", "slim.git", "report.html", "report.json", "objects.jsonl"
 _LEFTOVER = re.compile(r"\.(mirror\.git|slim\.git|trial\.git|original.*\.bundle|[a-z-]+\.(json|jsonl|toml|html))\.(part|trial).*")
 _OURS = re.compile(r"lock|plan\.toml(\.old)?|original.*\.bundle|\.state\.json\.part")
 """What may lie in a working directory that has no state yet: whoever writes a plan first, or was killed at once, goes on."""
+_NEVER = "and the source is never written to"
 _SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?P<path>.*)")
 
 
@@ -51,7 +52,7 @@ def check_work(work: Path, source: str) -> None:
     """Raises AskedError unless the directory is outside of the source, and empty or one of ours."""
     for directory in _directories(source):
         if work.resolve().is_relative_to(directory):
-            raise AskedError(f"{work} is inside {directory}, and the source is never written to", "name a directory elsewhere: --work DIR")
+            raise AskedError(f"{work} is inside {directory}, {_NEVER}", "name a directory elsewhere: --work DIR")
     if not work.exists():
         return
     if not work.is_dir():
@@ -61,10 +62,14 @@ def check_work(work: Path, source: str) -> None:
         raise AskedError(f"{work} has files that are none of slim-repo's: {others[0]}", "name a new directory, or an empty one: --work DIR")
 
 
-def check_archive(archive: str, work: Path) -> None:
-    """Raises AskedError for one inside the working directory, which is thrown away in the end, and the archive never is."""
-    if "://" not in archive and Path(archive).expanduser().resolve().is_relative_to(work.resolve()):
-        raise AskedError(f"the archive {archive} is inside {work}", "name a directory elsewhere: what is worked in is thrown away one day")
+def check_archive(archive: str, work: Path, source: str) -> None:
+    """Raises AskedError for one inside the source, or inside the working directory: an archive outlives both."""
+    if "://" in archive:
+        return
+    path = Path(archive).expanduser().resolve()
+    for directory, why in ((work.resolve(), "which is thrown away one day"), *((each, _NEVER) for each in _directories(source))):
+        if path.is_relative_to(directory):
+            raise AskedError(f"the archive {archive} is inside {directory}, {why}", "name a place elsewhere: --archive DIR or s3://...")
 
 
 def check_target(url: str, source: str, work: Path) -> None:

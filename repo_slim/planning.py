@@ -13,7 +13,6 @@ from repo_slim.errors import AskedError, MovedError
 from repo_slim.files import digest, write_whole
 from repo_slim.git import Git
 from repo_slim.mirror import Listing, mirror
-from repo_slim.places import check_archive
 from repo_slim.progress import Progress
 from repo_slim.report import HTML, JSON, make_report, summary, write_report
 from repo_slim.rules import Rules
@@ -47,7 +46,6 @@ class Planning:
     def store(self) -> Store:
         """The archive: the one that is named, else that of the runs before."""
         remembered, asked = self.state.archive, self.asked
-        check_archive(asked.archive or remembered or asked.default_archive, self.work)
         store = open_store(asked.archive or remembered or asked.default_archive, asked.endpoint)
         if remembered and store.name != remembered and self.state.last("archived") is not None:
             text = f"what was taken out is in {remembered} already, and --archive says {store.name}"

@@ -14,7 +14,7 @@ from repo_slim.approved import Approved
 from repo_slim.asked import Asked
 from repo_slim.errors import AskedError
 from repo_slim.mirror import list_source
-from repo_slim.places import check_target, check_work, clear, top
+from repo_slim.places import check_archive, check_target, check_work, clear, top
 from repo_slim.planning import Planning
 from repo_slim.progress import SILENT, Progress
 from repo_slim.state import STAGES, State, locked
@@ -31,6 +31,7 @@ def run(asked: Asked, progress: Progress = SILENT) -> dict[str, Any]:
     if asked.publish_to:
         check_target(asked.publish_to, asked.source, asked.work)
     check_work(asked.work, asked.source)
+    check_archive(asked.archive or asked.default_archive, asked.work, asked.source)
     there = list_source(asked.source)
     if asked.approve and State(asked.work).last("mirrored") is None:
         raise AskedError(f"nothing is planned yet in {asked.work}", "run it without --approve first, and read the plan")

@@ -138,12 +138,12 @@ def _ways(source: Path, folder: Path, env: Mapping[str, str], stages: list[dict[
 
 
 def _ours(source: Path, work: Path, env: Mapping[str, str], stages: list[dict[str, float]]) -> tuple[Cost, Path]:
-    words = [str(BUILDER), "slim-repo", str(source), "--work", str(work), "--archive", str(work / "archive")]
+    words = [str(BUILDER), "slim-repo", str(source), "--work", str(work / "slim"), "--archive", str(work / "archive")]
     first = measure.run([*words, "--drop-over", str(LIMIT), "-o", "json"], env=env)
     second = measure.run([*words, "--approve", json.loads(first.stdout)["approve"]], env=env)
     stages.append(json.loads(measure.run([*words, "--status", "-o", "json"], env=env).stdout)["seconds"])
     both = Cost(first.seconds + second.seconds, first.cpu + second.cpu, max(first.rss, second.rss))
-    return both, work / "slim.git"
+    return both, work / "slim" / "slim.git"
 
 
 def _cloned_and_hashed(source: Path, work: Path, env: Mapping[str, str], *options: str) -> Cost:
@@ -177,7 +177,7 @@ def _long(folder: Path, env: Mapping[str, str], commits: int, plan: Plan) -> dic
     """A long history of small files: what counts is the number of commits."""
     plan.log(f"  {commits} commits")
     source, work = made(folder / "long.git", Shape(commits, LONG.big, LONG.lfs)), folder / "long"
-    words = [str(BUILDER), "slim-repo", str(source), "--work", str(work), "--archive", str(work / "archive")]
+    words = [str(BUILDER), "slim-repo", str(source), "--work", str(work / "slim"), "--archive", str(work / "archive")]
     first = measure.run([*words, "--drop-over", str(LONG.big), "-o", "json"], env=env)
     second = measure.run([*words, "--approve", json.loads(first.stdout)["approve"]], env=env)
     told: dict[str, float] = json.loads(measure.run([*words, "--status", "-o", "json"], env=env).stdout)["seconds"]

@@ -221,9 +221,12 @@ def test_the_archive_is_remembered(source: Path, tmp_path: Path) -> None:
     assert run(asked(source, tmp_path, archive=other))["archive"] == other  # nothing has gone anywhere since it began anew
 
 
-def test_no_archive_in_what_is_thrown_away(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(AskedError, match="is inside"):
-        run(asked(source, tmp_path, archive=str(tmp_path / "work" / "archive")))
+@pytest.mark.parametrize("place", ["work/archive", "work", "agent/.builder/data", "agent/.git/archive"])
+def test_no_archive_in_what_is_thrown_away_or_never_written_to(source: Path, tmp_path: Path, place: str) -> None:
+    before = fingerprint(source)
+    with pytest.raises(AskedError, match=r"the archive .* is inside"):
+        finished(source, tmp_path, archive=str(tmp_path / place))
+    assert fingerprint(source) == before and not (tmp_path / "work").exists()
 
 
 # --publish-to
