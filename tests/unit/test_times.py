@@ -6,10 +6,13 @@ import zoneinfo
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from builder.settings.times import cron, last_due, timezone
+
+steady = examples(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine takes its time
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,7 @@ def test_clocks_that_are_put_on_and_back() -> None:
     assert twice == at("2024-10-27 00:30"), "02:30 CEST, the first of two"
 
 
+@steady
 @given(st.integers(0, 59), st.integers(0, 23), st.floats(0, 10 * 86400))
 def test_a_daily_time_is_due_once_a_day(minute: int, hour: int, after: float) -> None:
     start = at("2024-01-01 00:00") + after

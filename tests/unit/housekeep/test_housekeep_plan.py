@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from builder.housekeep.plan import plan
 from builder.housekeep.things import JOBS, LAYERS, ON_SLURM, TEMPLATE, WORKFLOW, Jobs, Thing, World
 from builder.settings import HousekeepSettings, seconds
+
+steady = examples(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine takes its time
 
 NOW, DAY = 1_714_600_000.0, 86400.0
 SLURM, TEAM = "bastion:/shared", "team"
@@ -68,6 +71,7 @@ def living(world: World, thing: Thing) -> bool:
     )
 
 
+@steady
 @given(worlds, limits)
 def test_nothing_living_ever_goes(world: World, settings: HousekeepSettings) -> None:
     verdicts = plan(world, settings)
@@ -78,6 +82,7 @@ def test_nothing_living_ever_goes(world: World, settings: HousekeepSettings) -> 
             assert NOW - verdict.thing.used >= seconds(getattr(settings, verdict.thing.kind.setting)) or verdict.thing.leftover
 
 
+@steady
 @given(worlds, limits)
 def test_what_a_job_may_use_stays(world: World, settings: HousekeepSettings) -> None:
     """Whatever was used since a job came into the queue, by whomever: jobs need not be in this ledger."""
@@ -88,6 +93,7 @@ def test_what_a_job_may_use_stays(world: World, settings: HousekeepSettings) -> 
             assert not verdict.goes, verdict
 
 
+@steady
 @given(worlds, limits)
 def test_what_nothing_needs_goes_and_why_is_said(world: World, settings: HousekeepSettings) -> None:
     bare = replace(world, open_runs=frozenset(), commits={}, templates={}, jobs={}, unseen={})
@@ -99,6 +105,7 @@ def test_what_nothing_needs_goes_and_why_is_said(world: World, settings: Houseke
         assert verdict.why
 
 
+@steady
 @given(worlds, limits)
 def test_after_it_there_is_nothing_to_do(world: World, settings: HousekeepSettings) -> None:
     left = tuple(verdict.thing for verdict in plan(world, settings) if not verdict.goes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from builder.launch.slurm.survey import Listed, parse_rows
@@ -14,6 +15,8 @@ from builder.watch.facts import ARGO, Run, Schedule, Workflow, World
 from builder.watch.findings import CANCEL, END, KINDS, cures, findings
 from builder.watch.news import news
 from builder.watch.wording import digest
+
+steady = examples(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine takes its time
 
 NOW = 1_714_600_000.0  # 2024-05-01T21:46:40Z
 HOUR = 3600.0
@@ -143,6 +146,7 @@ def test_ends_that_nobody_wrote() -> None:
 words = st.text(min_size=1, max_size=40)
 
 
+@steady
 @given(words, words, words)
 def test_any_words_are_shown_as_words(name: str, reason: str, user: str) -> None:
     """They mention nobody, are no link, and end no block."""
@@ -159,6 +163,7 @@ BETWEEN = "--0f0f--"
 fields = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=12).filter(lambda text: BETWEEN not in text)
 
 
+@steady
 @given(st.lists(st.tuples(*[fields] * 12), max_size=5))
 def test_what_squeue_says_of_any_names(rows: list[tuple[str, ...]]) -> None:
     """Bars, newlines and whatever else: a row is a row."""

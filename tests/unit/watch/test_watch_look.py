@@ -31,7 +31,7 @@ class Scene:
         self.cluster = MemoryCluster()
         self.slack = Slack()
         self.notifier = FakeNotifier(self.slack)
-        limits = {"gone": "0s", "failed": "1000d", **limits}
+        limits = {"gone": "0s", "failed": "9999d", **limits}
         self.settings = Settings(
             run=RunSettings(on="argo"), deploy=DeploySettings(namespace="team"), watch=WatchSettings(**limits), notify=NotifySettings()
         )

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from builder.data.directory import DirectoryObjects
@@ -14,6 +15,8 @@ from builder.errors import DataError
 from builder.watch.findings import Finding
 from builder.watch.journal import Journal
 from builder.watch.news import Memory, Open, news
+
+steady = examples(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine takes its time
 
 KEYS = [f"long:run-{number}" for number in range(4)]
 looks = st.lists(st.tuples(st.frozensets(st.sampled_from(KEYS)), st.frozensets(st.sampled_from(["Argo", "bastion"]))), max_size=12)
@@ -24,6 +27,7 @@ def finding(key: str, **more: object) -> Finding:
     return replace(Finding(key, "long", key, "goes on", (source,)), **more)  # type: ignore[arg-type]
 
 
+@steady
 @given(looks)
 def test_nothing_is_told_twice_and_an_end_once(story: list[tuple[frozenset[str], frozenset[str]]]) -> None:
     memory: Memory = {}
@@ -41,6 +45,7 @@ def test_nothing_is_told_twice_and_an_end_once(story: list[tuple[frozenset[str],
         memory = seen.memory
 
 
+@steady
 @given(looks)
 def test_a_look_that_is_repeated_has_no_news(story: list[tuple[frozenset[str], frozenset[str]]]) -> None:
     memory: Memory = {}
