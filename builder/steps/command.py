@@ -97,7 +97,7 @@ def launcher_for(request: Request, step: str, facts: dict[str, Any]) -> Launcher
         environment = Environment(request.environment.reference, request.environment.workdir)
         return Slurm(Bastion(timed(launch)), request.run, environment, markers.note, heard, echo=request.place.echo)
     if launch.on == "jobset":
-        return gangs_of(request, launch)
+        return gangs_of(request, step, facts)
     return Here(os.environ, echo=request.place.echo)
 
 

@@ -18,6 +18,9 @@ JOB = "job"
 NOT_PINNED = "not pinned"
 """What a record says of the environment of a command that runs with what a cluster has installed."""
 
+GANG = "gang"
+"""Where a record has how its gang of pods stands, in words."""
+
 _KEPT = ("id", "name", "state", "reason", "partition", "place", "waiting", "starts", "nodes")
 _ORDINARY = ("", "Priority", "Resources")
 """Reasons of Slurm's that mean no more than that others come first."""
@@ -58,8 +61,9 @@ def in_words(job: Mapping[str, Any]) -> str:
 
 
 def waiting_words(records: Records) -> str:
-    """What steps of a run wait for in Slurm; empty when none does."""
+    """What steps of a run wait for in Slurm, or how their gangs stand; empty when there are none."""
     told = [f"{step}: {in_words(record[JOB])}" for step, record in steps_of(records).items() if _waits(record)]
+    told += [f"{step}: {record[GANG]}" for step, record in steps_of(records).items() if record["state"] == "running" and record.get(GANG)]
     return "; ".join(told[:1]) + (f", and {len(told) - 1} more" if len(told) > 1 else "")
 
 

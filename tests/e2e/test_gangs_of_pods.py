@@ -17,6 +17,7 @@ from builder.settings import DataSettings, DeploySettings, FlowSettings, JobSetS
 from builder.steps.gangs import cancel_gangs, gangs_of
 from builder.steps.request import Place, Request
 from tests.fixtures.gangs import QUEUE, GangQueue
+from tests.fixtures.launchers import check_contract
 from tests.fixtures.ranks import MEET
 from tests.fixtures.team import SECRET, Team
 from tests.fixtures.waiting import until
@@ -58,7 +59,8 @@ def launch(request_: Request) -> Iterator[Callable[..., JobSets]]:
 
     def launcher(said: list[str] | None = None, **changes: Any) -> JobSets:
         settings = request_.launch["train"]
-        made = gangs_of(request_, replace(settings, jobset=replace(settings.jobset, **changes)))
+        changed = replace(request_, launch={"train": replace(settings, jobset=replace(settings.jobset, **changes))})
+        made = gangs_of(changed, "train", {})
         made.say = (said if said is not None else []).append
         return made
 
@@ -114,6 +116,28 @@ def test_a_gang_meets_is_found_again_and_ends_as_one(launch: Any, job: Any, requ
         until(lambda: endless.poll(name, 5.0))
     assert caught.value.end == "lost"
     until(lambda: not gang_queue.pods(name))
+
+
+def test_it_does_what_every_launcher_does(launch: Any, job: Any, request_: Request) -> None:
+    base = request_.place.output
+    places = {"{config}": f"{base}/config.yaml", "{checkpoint}": f"{base}/checkpoint"}
+
+    def made(*argv: str, attempt: int = 1) -> Job:
+        return job(*(places.get(word, word) for word in argv), attempt=attempt, log=f"log-{attempt}")  # type: ignore[no-any-return]
+
+    check_contract(lambda: launch(nodes=1), made)
+
+
+def test_from_this_machine(team: Team, request_: Request, gang_queue: GangQueue) -> None:
+    """The flow is a process here, with a kubeconfig."""
+    text = (team.repository / "builder.toml").read_text()
+    pod = f'[launch.finetune.pod]\ncpu = "0.1"\nmemory = "512Mi"\ngpus = 1\ngpu_resource = "{gang_queue.resource}"\n'
+    team.commit("Ask for a GPU", {"builder.toml": f"{text}{pod}"})
+    here = team.json("run", "finetune@HEAD", "evals=click")
+    there = team.json("run", "finetune@HEAD", "evals=click", "--place", "finetune=jobset", "--again")
+    for key in ("scores", "loss", "checkpoint"):
+        assert there[key] == here[key], key
+    assert "loss" in team.ok("logs", there["run"], "finetune")
 
 
 def test_a_gang_that_does_not_fit_starts_none_of_its_pods(launch: Any, job: Any, gang_queue: GangQueue) -> None:

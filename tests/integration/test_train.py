@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from builder.cli.frame import run as builder
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger
+from tests.fixtures.ranks import MEET
 from tests.fixtures.repositories import Repository
+from tests.fixtures.servers import SlurmServer
 from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -50,6 +53,12 @@ weights = before + float(pathlib.Path(config).read_text().split()[-1])
 pathlib.Path(os.environ["BUILDER_CHECKPOINT"], "weights").write_text(str(weights))
 with open(os.environ["BUILDER_METRICS"], "a") as lines:
     print(json.dumps({"step": 1, "name": "loss", "value": 1.0 - weights}), file=lines)
+"""
+LOSS = '{"step": 1, "name": "loss", "value": 0.5}\n'
+WEIGHTS = """
+if rank == 0:
+    with open(os.path.join(os.environ["BUILDER_CHECKPOINT"], "weights"), "w") as file:
+        file.write("0.5")
 """
 SCORE = """
 import json, os, pathlib, sys
@@ -115,6 +124,28 @@ def test_what_was_trained_is_fine_tuned_at_the_same_commit(team: Repository, cap
     assert f"--initial {trained['checkpoint']}" in run_json(capsys, "show", by_hand["run"])["repeat"]
     without = run_json(capsys, "run", "finetune@HEAD", "lr=0.1")
     assert without["scores"] == {"click": 0.1}, "what it starts from counts: it is not the very same"
+
+
+@pytest.mark.slurm
+def test_the_training_is_a_gang_on_slurm(team: Repository, capsys: pytest.CaptureFixture[str], slurm: SlurmServer, tmp_path: Path) -> None:
+    """One word moves it: four nodes train, and their first one's checkpoint is what is fine-tuned here."""
+    settings = slurm.settings(tmp_path / "cluster", setup=(f"export PATH={Path(sys.executable).parent}:$PATH",))
+    words = {key: getattr(settings, key) for key in ("bastion", "user", "identity_file", "known_hosts", "root")}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in words.items()]
+    table = "\n".join(
+        ["", "[launch.train.slurm]", *lines, f"setup = {json.dumps(list(settings.setup))}", "nodes = 4", "gpus_per_node = 8", ""]
+    )
+    meet = MEET.replace('file.write(f"rank {rank}\\n")', f"file.write({json.dumps(LOSS)})")
+    assert meet != MEET
+    text = SETTINGS.replace('"train.py", "{config}"', '"meet.py", "{config}"', 1)
+    commit(team, {"builder.toml": text + table, "meet.py": meet + WEIGHTS})
+    trained = run_json(capsys, "run", "train@HEAD", "--place", "train=slurm")
+    assert (trained["state"], trained["loss"]) == ("succeeded", 0.5), trained
+    (child,) = ledger(team).read(trained["run"])["handover"]["children"]
+    assert ended(team, child)["run"]["scores"] == {"click": 0.75}
+    assert builder(["logs", trained["run"], "train"]) == 0
+    log = capsys.readouterr().out
+    assert all(f"{rank}: rank {rank} of 4 has met the others" in log for rank in range(4))
 
 
 def test_a_training_that_fails_starts_what_mourns_it(team: Repository, capsys: pytest.CaptureFixture[str]) -> None:
