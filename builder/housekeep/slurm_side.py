@@ -26,13 +26,16 @@ _LIST = (
 _LINKED = "cd {folder} && xargs -0 -r -I@ find ./@ -type f -links +1 -printf '%H\\0' -quit 2>/dev/null; true"
 _REMOVE = """
 [ ! -L "$1" ] && cd "$1" || exit 1
+away() {  # images have directories that their owner may not write to
+    rm -rf --one-file-system -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1" && rm -rf --one-file-system -- "$1"; }
+}
 while IFS= read -r -d '' seen && IFS= read -r -d '' name; do
     is=$(stat -c %Y -- "./$name" 2>/dev/null)
     if [ -z "$is" ]; then printf 'gone\\0'
     elif [ "$is" != "$seen" ] || [ -L "./$name" ]; then printf 'used\\0'
     else
         aside=.gone-$$-$RANDOM$RANDOM
-        error=$( { mv -T -- "./$name" "$aside" && rm -rf --one-file-system -- "$aside"; } 2>&1 ) &&
+        error=$( { mv -T -- "./$name" "$aside" && away "$aside"; } 2>&1 ) &&
             printf 'removed\\0' || printf '%s\\0' "failed ${error%%$'\\n'*}"
     fi
 done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ class Here:
     root: Path
     path: Path
     dies: bool = False
+    user: int | None = None
     commands: list[str] = field(default_factory=list)
     name = "here"
 
@@ -42,7 +44,7 @@ class Here:
             raise LaunchError("ssh to here: gone", "", "lost")
         env = {**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"}
         given = stdin if isinstance(stdin, bytes) else stdin.seek(0) or stdin.read()
-        done = subprocess.run(["sh", "-c", command], input=given, capture_output=True, env=env, check=False)
+        done = subprocess.run(["sh", "-c", command], input=given, capture_output=True, env=env, user=self.user, check=False)
         return Said(done.returncode, done.stdout, done.stderr)
 
 
@@ -212,6 +214,21 @@ def test_a_connection_that_breaks_off(place: Place) -> None:
     place.bastion.dies = True  # type: ignore[attr-defined]
     with pytest.raises(LaunchError):
         list(remove(place, things))
+
+
+def test_directories_that_their_owner_may_not_write_to(place: Place) -> None:
+    """As images have them. Root may all: so it is somebody else who removes them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bastion = Here(Path(scratch) / "root", Path(scratch), user=65534 if os.getuid() == 0 else None)
+        made(Place(bastion), f"charliecloud/{DIGEST}/usr/bin/sh", 90, "sh")  # type: ignore[arg-type]
+        for path in (Path(scratch), *Path(scratch).rglob("*")):
+            if bastion.user:
+                os.chown(path, bastion.user, -1)
+            if path.is_dir() and "usr" in path.parts:
+                path.chmod(0o555)
+        things = list(things_at(Place(bastion)))  # type: ignore[arg-type]
+        assert [became for _, became in remove(Place(bastion), things)] == ["removed"]  # type: ignore[arg-type]
+        assert not list((bastion.root / "charliecloud").iterdir())
 
 
 def test_what_was_left_half_removed_goes_the_next_time(place: Place) -> None:
