@@ -1,4 +1,4 @@
-"""What executes a team's command: here, or Slurm; later JobSets. Siblings with the same verbs."""
+"""What executes a team's command: here, Slurm, or a gang of pods. Siblings with the same verbs."""
 
 from __future__ import annotations
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builder.deploy.apply import Applied
 from builder.deploy.bootstrap import DEPLOYER, apply_bootstrap, bootstrap, foresee_bootstrap, secrets_needed
-from builder.settings import DeploySettings, NotifySettings, Settings
+from builder.settings import DeploySettings, JobSetSettings, LaunchSettings, NotifySettings, Settings
 from tests.fixtures.memory_cluster import MemoryCluster
 
 SETTINGS = Settings(deploy=DeploySettings(namespace="team", account="run", starter="start", pull_secrets=("pull",)))
@@ -46,6 +47,16 @@ def test_who_may_what(account: str, templates: bool, schedules: bool, logs: bool
     binding = of_kind("RoleBinding", account, manifests)
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "team"}]
+
+
+@pytest.mark.parametrize("account", ["run", "start", DEPLOYER])
+def test_who_may_start_gangs_of_pods_where_the_settings_have_one(account: str) -> None:
+    gangs = replace(SETTINGS, launch={"train": LaunchSettings(jobset=JobSetSettings(queue="research"))})
+    role, without = (of_kind("Role", account, bootstrap(settings)) for settings in (gangs, SETTINGS))
+    for verb, resource in (("create", "jobsets"), ("delete", "jobsets"), ("list", "workloads"), ("get", "pods/log")):
+        assert may(role, verb, resource)
+    assert not may(role, "create", "pods")
+    assert not may(without, "create", "jobsets")
 
 
 def test_nobody_reads_secrets_or_has_everything() -> None:

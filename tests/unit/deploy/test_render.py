@@ -14,7 +14,7 @@ from builder.deploy import names
 from builder.deploy.compile import IMAGE, NAME, TOKEN, normalise
 from builder.deploy.exit_handler import EXIT
 from builder.deploy.isolate import check_pinned, images
-from builder.deploy.pods import retry_strategy, toleration, with_pod
+from builder.deploy.pods import retry_strategy, toleration, waiting_pod, with_pod
 from builder.deploy.render import render
 from builder.errors import DeployError
 from builder.settings import (
@@ -256,3 +256,10 @@ def test_normalising_takes_out_time_and_chance() -> None:
     )
     assert normalise(first) == normalise(second)
     assert "abcdefghij" not in json.dumps(normalise(first))
+
+
+def test_the_pod_that_waits_for_a_gang_asks_for_little() -> None:
+    big = PodSettings(memory="900Gi", gpus=8)
+    assert waiting_pod(LaunchSettings(on="here", pod=big)) == waiting_pod(LaunchSettings(on="slurm", pod=big)) == big
+    waits = waiting_pod(LaunchSettings(on="jobset", pod=big))
+    assert (waits.memory, waits.gpus) == ("512Mi", 0)

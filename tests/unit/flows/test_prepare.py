@@ -24,6 +24,7 @@ from builder.runs.prepare import (
     Wanted,
     check_external,
     check_flow,
+    check_gangs,
     check_places,
     choose_flow,
     chosen_evals,
@@ -31,8 +32,18 @@ from builder.runs.prepare import (
     make_request,
     needs_environment,
     placed,
+    waiting_for_nodes,
 )
-from builder.settings import DataSettings, ExternalSettings, FlowSettings, ImageSettings, LaunchSettings, Settings, SlurmSettings
+from builder.settings import (
+    DataSettings,
+    ExternalSettings,
+    FlowSettings,
+    ImageSettings,
+    JobSetSettings,
+    LaunchSettings,
+    Settings,
+    SlurmSettings,
+)
 from builder.steps.request import Request, identity
 from tests.fixtures.requests import request_in
 
@@ -133,6 +144,20 @@ def test_what_two_runs_have_in_common_is_their_identity(tmp_path: Path) -> None:
     assert identity(request, "sha256:1") != identity(request, "sha256:2")
     assert identity(request, "sha256:1") != identity(replace(request, evals=("click", "type")), "sha256:1")
     assert identity(request, "sha256:1") != identity(replace(request, settings=replace(FLOW, command=("x",))), "sha256:1")
+
+
+def test_what_a_gang_of_pods_needs_is_asked_for_before_anything_runs() -> None:
+    launch = {"finetune": LaunchSettings(on="jobset", jobset=JobSetSettings(queue="research"))}
+    check_places(launch, "argo")
+    settings = Settings(launch=launch, data=DataSettings(root="s3://bucket/team"))
+    check_gangs(settings, "argo")
+    check_gangs(settings, "local")
+    with pytest.raises(SettingsError, match="no kubeconfig"):
+        check_gangs(settings, "docker")
+    with pytest.raises(SettingsError, match=r"\[data\] root is .builder/data: pods of a gang cannot reach"):
+        check_gangs(Settings(launch=launch), "local")
+    check_gangs(Settings(), "docker")
+    assert waiting_for_nodes(launch)["finetune"].jobset.wait_for_nodes
 
 
 def test_steps_are_placed_for_once() -> None:
