@@ -166,6 +166,18 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def unmatched(rules: Rules, analysis: Analysis, refs: Iterable[str]) -> list[dict[str, str]]:
+    """Patterns that match nothing, `key` and `pattern` each: mistyped, most likely."""
+    names, paths = list(refs), {path for found in analysis.paths.values() for path in found}
+    idle = []
+    for key in _LISTS:
+        for pattern in getattr(rules, key):
+            alone = Rules(drop=(pattern,)) if key != "protect" else Rules(protect=(pattern,))
+            if not (any(map(alone.protects, names)) if key == "protect" else any(alone.said_of(path)[0] for path in paths)):
+                idle.append({"key": key, "pattern": pattern})
+    return idle
+
+
 def with_flags(rules: Rules, said: Mapping[str, Any]) -> Rules:
     """The rules with what the command line says. Globs alone mean just these: the size that is the default goes."""
     if "drop" in said and "drop_over" not in said and rules == DEFAULT:

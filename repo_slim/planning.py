@@ -113,7 +113,7 @@ class Planning:
                 text = f"{path} says something else than the command line"
                 raise AskedError(text, "change the plan itself, or take it away and run it without --approve")
             return there
-        rules = plan.with_flags(plan.parse(there, str(path)) if there else plan.DEFAULT, said)
+        rules = plan.with_flags(plan.parse(there, str(path)) if there and not said else plan.DEFAULT, said)
         selection = select(self.analysis, rules, self._tips_of(rules))
         data = plan.render(rules, self.analysis, selection, self.name)
         if data != there:
@@ -129,11 +129,12 @@ class Planning:
             self.state.forget("archived", "rewritten", "verified", "recorded", "published")  # they were of another plan
             missing = lfs.bring(self.git, self.asked.source, {pointer.oid for pointer in self.analysis.pointers.values()})
             with self.progress.task("writing the report"):
-                report = make_report(self.git, self.analysis, self.selection, self.name, missing)
+                report = make_report(self.git, self.analysis, self.selection, self.name, missing, self.tips)
                 write_report(report, self.work)
             written = getattr(self, "_written", (self.state.last("planned") or {}).get("written", ""))
             found = {"written": written, "approve": approve, "lfs": lfs.count(self.git)}
-            return {**found, "summary": summary(report.document())}
+            unmatched = plan.unmatched(self.rules, self.analysis, self.git.refs())
+            return {**found, "summary": {**summary(report.document()), "unmatched": unmatched}}
 
         def still(known: dict[str, Any]) -> bool:
             return page.exists() and numbers.exists() and self._all_lfs(known["lfs"], known["summary"]["lfs_missing"])

@@ -31,6 +31,9 @@ _PLANNED = {
     "clone": "bytes of `git clone`: `filter_blob_limit_1m` with that filter and no rewrite, `before`, about `after` and "
     "`after_with_filter`; `lfs_of_head` besides; how many `objects`",
     "removed": "`file_versions` (blobs) and their `size`; how many are `gone`, the `disk` they took; `spared_by_tips`",
+    "held_by": "how many `refs` hold back what is `spared_by_tips`, and the three that do `most`: `ref`, `file_versions`, `size`, and of "
+    "that `alone` what no other tip has; the report has all",
+    "unmatched": "patterns of the plan that match nothing: `key` and `pattern`",
     "lfs": "`objects` and their `size`, of these `at_tips` and `archived`",
     "lfs_missing": "LFS objects that nobody has, by oid; each run looks for them again",
     "dead_code": "how many `modules` and `scripts` look dead; the report names them, and says why",

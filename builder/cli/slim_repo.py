@@ -12,6 +12,7 @@ from builder.cli import output, slim_check, slim_modes, slim_move, slim_places
 from builder.cli.sections import Sectioned
 from builder.cli.slim_errors import going_on
 from builder.errors import UsageError
+from builder.model.path_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,10 +80,14 @@ def command(
         raise UsageError("SOURCE is missing", "name the repository: a path or a URL")
     with going_on():
         asked = _asked(source, work, archive, approve, publish_to, _rules(drop_over, drop, keep, lfs, replace), restart)
+        before = _published_to(asked)
         told = _told(asked, only_status)
-    told["next"] = _next(told, asked)
+    done = mode is slim_modes.APPROVE and before and before == (told["published"] or {"url": before})["url"]
+    told["next"] = "" if done else _next(told, asked)
     if form == "json":
         output.document(told)
+    elif done:
+        _show_again(told, before)
     else:
         _show(told)
 
@@ -92,6 +97,14 @@ def _told(asked: Asked, only_status: bool) -> dict[str, Any]:
     from repo_slim import slim
 
     return slim.status(asked.work) if only_status else slim.run(asked, progress())
+
+
+def _published_to(asked: Asked) -> str:
+    """Where an earlier run published what this plan made; empty when none did."""
+    from repo_slim.state import State
+
+    published = State(asked.work).last("published") if asked.approve else None
+    return published["url"] if published else ""
 
 
 def _asked(source: str, work: Path | None, archive: str, approve: str, publish_to: str, rules: dict[str, Any], restart: bool) -> Asked:
@@ -181,6 +194,9 @@ def _show_plan(told: Mapping[str, Any]) -> None:
         output.result(
             f"stays        {output.plural(spared['file_versions'], 'file version')}, {size(spared['size'])}: protected tips have them"
         )
+        output.result(f"held by      {_holders(told['held_by'])}")
+    for idle in told["unmatched"]:
+        output.warn(f"{idle['key']} {shown(idle['pattern'])} in the plan matches nothing: is it mistyped?")
     if lfs["objects"]:
         counted, going = f"{output.plural(lfs['objects'], 'object')}, {size(lfs['size'])}", lfs["archived"]["objects"]
         output.result(f"LFS          {counted}; {going} of them {'goes' if going == 1 else 'go'} into the archive")
@@ -190,6 +206,18 @@ def _show_plan(told: Mapping[str, Any]) -> None:
         output.result(f"dead code    {' and '.join(found)}, perhaps: the report says which, and why")
     output.result(f"plan         {told['plan']}")
     output.result(f"report       {told['report']}")
+
+
+def _holders(held: Mapping[str, Any]) -> str:
+    """Those that hold most back, with what only they do: that would go without them."""
+    named = [_holder(each) for each in held["most"]]
+    more = held["refs"] - len(named)
+    return ", ".join(named) + (f", and {more} more, which the report lists" if more else "")
+
+
+def _holder(held: Mapping[str, Any]) -> str:
+    alone = f" ({output.size(held['alone'])} alone)" if held["alone"] else ""
+    return f"{held['ref'].removeprefix('refs/heads/')} {output.size(held['size'])}{alone}"
 
 
 def _warn_of_lfs(told: Mapping[str, Any]) -> None:
@@ -217,6 +245,12 @@ def _show_end(told: Mapping[str, Any]) -> None:
     _warn_of_lfs(told)
     if told["published"]:
         _show_published(told["published"])
+
+
+def _show_again(told: Mapping[str, Any], url: str) -> None:
+    output.result(f"published    to {url} already{', cloned back and compared again' if told['published'] else ''}; nothing to do")
+    output.result(f"archive      {told['manifest']}")
+    output.result(f"undo         git clone --mirror {shlex.quote(told['bundle']['path'])} DIR")
 
 
 def _show_published(told: Mapping[str, Any]) -> None:

@@ -16,13 +16,16 @@ from repo_slim.files import write_whole
 from repo_slim.git import Git
 from repo_slim.report.clones import Clones, at_branch_tips, measure
 from repo_slim.report.growth import Growth, growth
+from repo_slim.report.held import Held, held_by
 from repo_slim.report.largest import Large, Lfs, largest, lfs_of
 from repo_slim.report.tally import Table, tables
-from repo_slim.selection import Selection
+from repo_slim.selection import Selection, Tips
 from repo_slim.text import bytes_text, text_of
 
 HTML, JSON = "report.html", "report.json"
 SCHEMA = 1
+_MOST = 3
+"""How many refs are named on the screen that hold something back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Report:
     last: int
     clone: Clones
     removed: Removed
+    held: tuple[Held, ...]
     growth: Growth
     paths: Table
     directories: Table
@@ -78,8 +82,13 @@ class Report:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-def make_report(git: Git, analysis: Analysis, selection: Selection, name: str, missing: Sequence[str] = ()) -> Report:
-    """Reads sizes and the files of HEAD; nothing of what it finds there is executed. `missing`: LFS objects that nobody has, by oid."""
+def make_report(
+    git: Git, analysis: Analysis, selection: Selection, name: str, missing: Sequence[str] = (), tips: Tips | None = None
+) -> Report:
+    """Reads sizes and the files of HEAD; nothing of what it finds there is executed.
+
+    `missing`: LFS objects that nobody has, by oid. `tips`: what protected tips contain.
+    """
     tip = at_branch_tips(git)
     sums = tables(analysis, tip)
     return Report(
@@ -88,6 +97,7 @@ def make_report(git: Git, analysis: Analysis, selection: Selection, name: str, m
         last=analysis.last,
         clone=measure(git, analysis, selection.gone),
         removed=_removed(analysis, selection),
+        held=held_by(analysis, selection.spared, tips or {}),
         growth=growth(git, analysis),
         paths=sums["paths"],
         directories=sums["directories"],
@@ -124,7 +134,9 @@ def summary(told: Mapping[str, Any]) -> dict[str, Any]:
     lfs = {key: told["lfs"][key] for key in ("objects", "size", "at_tips", "archived")}
     advice = told["advice"] or {"dead": (), "scripts": ()}
     dead = {"modules": len(advice["dead"]), "scripts": len(advice["scripts"])}
-    return {**{key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}, "lfs": lfs, "dead_code": dead}
+    held = {"refs": len(told["held"]), "most": [dict(each) for each in told["held"][:_MOST]]}
+    same = {key: told[key] for key in ("commits", "clone", "removed", "lfs_missing")}
+    return {**same, "held_by": held, "lfs": lfs, "dead_code": dead}
 
 
 def portable(document: Mapping[str, Any]) -> dict[str, Any]:

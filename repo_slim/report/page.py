@@ -12,7 +12,7 @@ from repo_slim.report.clones import COMMAND
 from repo_slim.report.dead_code import advice_of
 from repo_slim.report.markup import Markup, bar, join, tag
 from repo_slim.report.plot import plot
-from repo_slim.report.sections import jumps, largest, lfs, sums
+from repo_slim.report.sections import held, jumps, largest, lfs, sums
 from repo_slim.text import bytes_text, day
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def _sections(report: Report) -> list[_Section]:
     found: list[_Section] = [("growth", "How it grew", (grown, tag("h3", "The commits that added most"), jumps(report.growth)))]
     for name, title, heading, note in _TABLES:
         found.append((name, title, (tag("p", note, class_="note"), sums(getattr(report, name), heading, title, total))))
+    if report.held:
+        found.append(("held", "Held back", (held(report.held),)))
     found.append(("largest", "Largest ever", (largest(report.largest),)))
     if report.lfs.objects:
         found.append(("lfs", "LFS", lfs(report.lfs)))

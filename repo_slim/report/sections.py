@@ -9,6 +9,7 @@ from repo_slim.text import bytes_text
 
 if TYPE_CHECKING:
     from repo_slim.report.growth import Growth
+    from repo_slim.report.held import Held
     from repo_slim.report.largest import Large, Lfs, LfsRow
     from repo_slim.report.tally import Row, Table
 
@@ -25,6 +26,15 @@ def sums(found: Table, heading: str, title: str, total: int) -> Markup:
 
 def _sums(row: Row, total: int, name: Cell) -> tuple[Cell, ...]:
     return (name, share(row.disk, total), size(row.disk), size(row.size), count(row.versions), size(row.at_tip))
+
+
+def held(found: tuple[Held, ...]) -> Markup:
+    columns = ("Ref", "Of it alone", "Holds back", "Versions")
+    rows = [(words(each.ref), size(each.alone), size(each.size), count(each.file_versions)) for each in found]
+    note = tag(
+        "p", "The plan's rules name these files too, but the tips of protected refs contain them: they stay in all commits.", class_="note"
+    )
+    return join(note, table(Grid("What protected refs hold back", columns, rows, None, 1)))
 
 
 def jumps(growth: Growth) -> Markup:

@@ -57,6 +57,14 @@ def test_from_a_large_repository_to_a_published_small_one(source: Path, capsys: 
     git(source.parent, "init", "--quiet", "--bare", "new.git")
     out, err = printed(capsys, *words[2:-1], source.parent / "new.git")
     assert "published " in out and "next" not in out and "refs/remotes/origin/main" in err
+    again, _ = printed(capsys, *words[2:-1], source.parent / "new.git")
+    assert f"published    to {source.parent / 'new.git'} already, cloned back and compared again; nothing to do\n" in again
+    assert len(again.splitlines()) == 3 and "next" not in again
+    again, _ = printed(capsys, *words[2:-2])
+    assert f"published    to {source.parent / 'new.git'} already; nothing to do\n" in again and "next" not in again
+    git(source.parent, "init", "--quiet", "--bare", "other.git")
+    out, _ = printed(capsys, *words[2:-1], source.parent / "other.git")
+    assert f"refs to {source.parent / 'other.git'}, cloned back" in out and "verified " in out, "another place is another matter"
     assert (source.parent / "agent.slim" / "plan.toml").exists() and (Path.cwd() / ".builder/data/archive/blobs").is_dir()
     assert len(commit_map(source.parent / "new.git")) > 60
 

@@ -13,6 +13,7 @@ from repo_slim import plan
 from repo_slim.errors import AskedError, DamagedError, SourceError
 from repo_slim.rules import Rules
 from repo_slim.slim import Asked, run
+from tests.fixtures.repositories import Repository
 from tests.fixtures.slim_history import BIG, Made, git, make, pointer
 from tests.fixtures.slimming import Plain, Slimmed, bundle_in, slim
 
@@ -164,3 +165,45 @@ def test_what_looks_like_a_pointer_and_is_none() -> None:
     assert lfs.parse(text) is not None
     for other in (text[:-20], text + b"x" * 1000, text.replace(b"sha256", b"sha512"), b"x" + text, text.replace(b"size", b"sise")):
         assert lfs.parse(other) is None
+
+
+def plan_of(directory: Path, place: Path, **rules: Any) -> dict[str, Any]:
+    return run(Asked(str(directory), place / "work", str(place / "archive"), rules=rules))
+
+
+def test_flags_make_another_plan_and_do_not_add_to_the_one_before(made: Made, tmp_path: Path) -> None:
+    first = plan_of(made.directory, tmp_path, drop_over=5)
+    assert plan.read(Path(first["plan"])).drop_over == 5
+    assert plan_of(made.directory, tmp_path)["approve"] == first["approve"], "without flags it stays"
+    rules = plan.read(Path(plan_of(made.directory, tmp_path, drop=("*.ckpt",))["plan"]))
+    assert (rules.drop_over, rules.drop) == (None, ("*.ckpt",))
+    rules = plan.read(Path(plan_of(made.directory, tmp_path, keep=("docs/",))["plan"]))
+    assert (rules.drop_over, rules.drop, rules.keep) == (1_000_000, (), ("docs/",))
+
+
+def test_what_matches_nothing_is_named(made: Made, tmp_path: Path) -> None:
+    told = plan_of(made.directory, tmp_path, drop=("[z", "data/"), keep=("nobody/",))
+    assert told["unmatched"] == [{"key": "drop", "pattern": "[z"}, {"key": "keep", "pattern": "nobody/"}]
+    path = Path(told["plan"])
+    path.write_text(path.read_text().replace('"refs/heads/*"', '"refs/heads/*", "refs/heads/nope"'))
+    assert {"key": "protect", "pattern": "refs/heads/nope"} in plan_of(made.directory, tmp_path)["unmatched"]
+
+
+def test_the_branches_that_hold_something_back_are_named(tmp_path: Path) -> None:
+    """`alone`: what would go if that branch were deleted; the report has every one, the summary three."""
+    source = Repository.make(tmp_path / "source")
+    large = {name: name.encode() * 5000 for name in "abcd"}
+    source.commit({"a": large["a"], "readme": b"r"})
+    for number, more in enumerate(("b", "", "cd", "d")):
+        source.commit({"a": large["a"], **{name: large[name] for name in more}}, branch=f"b{number}")
+    told = plan_of(source.directory, tmp_path, drop_over=1000)
+    held = json.loads((tmp_path / "work/report.json").read_text())["held"]
+    assert {each["ref"].removeprefix("refs/heads/"): (each["file_versions"], each["size"], each["alone"]) for each in held} == {
+        "b0": (2, 10_000, 5000),
+        "b2": (3, 15_000, 5000),
+        "b3": (2, 10_000, 0),
+        "b1": (1, 5000, 0),
+        "main": (1, 5000, 0),
+    }
+    assert told["held_by"] == {"refs": 5, "most": held[:3]} and [each["ref"][-2:] for each in held[:3]] == ["b2", "b0", "b3"]
+    assert "What protected refs hold back" in (tmp_path / "work/report.html").read_text()
