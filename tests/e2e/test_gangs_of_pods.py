@@ -161,8 +161,17 @@ def test_a_gang_that_does_not_fit_starts_none_of_its_pods(launch: Any, job: Any,
     until(lambda: second.poll(waiting, 0.5) is None and any("insufficient unused quota" in text for text in second_said))
     assert gang_queue.pods(waiting) == gang_queue.pods(name) == []
 
-    gang_queue.give(7)
+    workload = next(
+        found["metadata"]["name"]
+        for found in gang_queue.cluster.read("--namespace", gang_queue.namespace, "workloads")["items"]
+        if found["metadata"]["ownerReferences"][0]["name"] == held
+    )
+    where = ("--namespace", gang_queue.namespace, "patch", "workload", workload)
+    gang_queue.cluster.output(*where, "--type=merge", '--patch={"spec":{"active":false}}')  # Kueue takes it off its nodes
+    assert until(lambda: holder.poll(held, 5.0)).end == "lost"
+    until(lambda: not gang_queue.pods(held))
+    assert until(lambda: second.poll(waiting, 5.0)) == Finished(0), "there is room now"
+
+    assert gang_queue.pods(name) == []
+    gang_queue.give(3)
     assert until(lambda: launcher.poll(name, 5.0)) == Finished(0)
-    assert until(lambda: second.poll(waiting, 5.0)) == Finished(0)
-    holder.cancel(held)
-    assert until(lambda: holder.poll(held, 5.0)).end == "killed"
