@@ -29,6 +29,7 @@ import registry
 import report
 import scenarios
 import slimming
+import submission_figures
 from peers import HERE, Bench, Crane, Way, find_peers, git
 from scenarios import Line, Plan, Section
 
@@ -75,10 +76,10 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
     sections.append(scenarios.sharding(bench, plan, other))
     _log("waiting")
     waiting = queue_figures.sections(plan, os.environ)
-    brought = code_figures.section(plan, os.environ, bench.repository)
+    submitted, brought = submission_figures.section(plan, os.environ), code_figures.section(plan, os.environ, bench.repository)
     _log("slimming")
     slimmed = slimming.section(plan, bench.folder / "slimming", bench.env, quick=plan.rounds < 9)
-    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [brought]), slimmed]
+    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [submitted, brought]), slimmed]
 
 
 def _profiles(sections: list[Section], folder: Path) -> dict[str, str]:

@@ -30,6 +30,7 @@ _LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
 _LAST_WORDS = 20  # lines
 _ENDING = 2  # seconds: so old may squeue's answer be about a job whose script has ended
 _SILENT = 60  # seconds after which an old answer of squeue is none, over those that it may be old
+_TERMINATED = "143"  # 128 + SIGTERM: Slurm may have ended it, and knows why
 _MARK = "\n--builder--\n"
 _CHUNK = 4 << 20  # bytes of log at once
 
@@ -215,8 +216,8 @@ class Slurm:
         if job is None or (job.state == "FAILED" and not end):  # squeue knows no exit codes
             known = self._records.in_accounting(name, held)
             job = known if job is None else replace(job, exit=known.exit) if known is not None and not known.is_open else job
-        if job is not None and job.is_open:
-            return None
+        if job is not None and job.is_open:  # for accounting alone, which hears of no end while the controller is away
+            return self._ended(name, None, end) if end and end != _TERMINATED else None
         if job is None and not end:
             if self._records.find(name, sure=True) is not None:
                 return None
@@ -282,9 +283,10 @@ def cancel_all(bastion: Bastion, run: str) -> None:
     said = bastion.ask(f"squeue -h --me -o '{SQUEUE}'")
     if said.code != 0:
         raise LaunchError(f"{bastion.name}: {said.error}", "scancel them there, by their names")
-    names = sorted({job.name for job in parse_squeue(said.text) if job.name.startswith(f"{run}.")})
-    if names:
-        bastion.ask(f"scancel --me {shlex.quote('--name=' + ','.join(names))}")
+    numbers = [job.id for job in parse_squeue(said.text) if job.name.startswith(f"{run}.")]  # --name takes one name alone
+    ended = bastion.ask("xargs -r scancel --me", "\n".join(numbers).encode())
+    if ended.code != 0 and "already completing or completed" not in ended.error:
+        raise LaunchError(f"{bastion.name}: {ended.error}", "scancel them there, by their names")
 
 
 def _the_one(jobs: Iterable[JobState], name: str, held: str) -> JobState | None:

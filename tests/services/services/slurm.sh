@@ -207,18 +207,28 @@ ssh_answers() {
     ssh -F none -i "$1/user" -o "UserKnownHostsFile=$1/known_hosts" -o StrictHostKeyChecking=yes -o BatchMode=yes -p $((SLURM_PORTS + 22)) root@127.0.0.1 true
 }
 
+# Of jobs that nobody could cancel, as the controller or their node had been killed.
+slurm_left() {
+    local process
+    for process in /proc/[0-9]*; do
+        if [ -z "$(started_at "${process#/proc/}")" ] || ! grep -qzxF "SLURM_CONF=$SLURM_CONF" "$process/environ" 2>/dev/null; then continue; fi
+        if grep -qz ^SLURM_JOB_ID= "$process/environ" || grep -q ^slurmstepd "$process/comm"; then echo "${process#/proc/}"; fi
+    done
+}
+
 # Jobs first: a slurmstepd outlives its slurmd.
 down_slurm() {
     local i name group
     export SLURM_CONF=$SLURM_DIR/slurm.conf
     if running slurm-ctld; then
-        timeout 10 scancel --user="$(id -un)" || true
+        timeout 10 squeue -h -o %i | xargs -r timeout 10 scancel || true
         for ((i = 0; i < 100; i++)); do
             [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] || break
             sleep 0.1
         done
     fi
     for name in sshd $(seq -f n%g "$SLURM_NODES") ctld dbd db munged; do end "slurm-$name"; done
+    slurm_left | xargs -r kill -KILL 2>/dev/null || true
     if [ -e "$SLURM_DIR/users" ]; then
         while read -r name; do userdel "$name"; done <"$SLURM_DIR/users"
     fi
