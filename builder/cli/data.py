@@ -50,7 +50,7 @@ def ls_command(paths: tuple[str, ...], revision: str, repo: Path | None, form: s
             output.table(("PATH", "SIZE", "KIND", "SHA256"), rows, right=("SIZE",))
             output.note(f"{output.plural(len(rows), 'file')}, {output.size(lost.size)}; to get them: {_pull(paths, revision)}")
         else:
-            output.note(f"{lost.commit[:12]}: slim-repo took nothing out of it")
+            output.note(_nothing(reader, lost))
 
 
 @command.command("pull")
@@ -135,6 +135,13 @@ def _about(lost: Lost) -> dict[str, object]:
 
 def as_json(file: Removed) -> dict[str, object]:
     return {"path": in_json(file.path), "size": file.size, "sha256": file.sha256, "kind": _kind(file), "mode": f"{file.mode:o}"}
+
+
+def _nothing(reader: Reader, lost: Lost) -> str:
+    """A branch may still be one of before."""
+    now = reader.git.new_name(lost.commit)
+    of_before = f"{lost.commit[:12]} is from before slim-repo, and has all its files; it is {now[:12]} now"
+    return of_before if now else f"{lost.commit[:12]}: slim-repo took nothing out of it"
 
 
 def _kind(file: Removed) -> str:

@@ -101,6 +101,11 @@ class Git:
             return self._by_old_name(revision)
         return self._of_now(found) if self._spells(revision) else found
 
+    def new_name(self, sha: str) -> str:
+        """What a commit of before the slimming is called now, as far as this clone knows; empty for any other."""
+        new = self._old_names.new_name(sha)
+        return "" if new == sha else new
+
     def commit(self, sha: str) -> Commit:
         """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
         found = self._commits.get(sha) or self._find(sha)

@@ -122,6 +122,9 @@ def test_an_old_name_that_git_knows_again_means_the_new_commit(slim: Slimmed, ca
     assert document(capsys, "show", slim.was[:6])["commit"] == slim.now
     found = document(capsys, "data", "ls", "--commit", slim.was)
     assert (found["commit"], len(found["files"])) == (slim.now, 6)
+    slim.clone.git("branch", "stale", slim.was)
+    _, err = said(capsys, "data", "ls", "--commit", "stale")
+    assert f"{slim.was[:12]} is from before slim-repo, and has all its files; it is {slim.now[:12]} now" in err
 
 
 def test_nothing_was_lost(slim: Slimmed, capsys: pytest.CaptureFixture[str]) -> None:
