@@ -64,7 +64,7 @@ def check_work(work: Path, source: str) -> None:
 
 def check_archive(archive: str, work: Path, source: str) -> None:
     """Raises AskedError for one inside the source, or inside the working directory: an archive outlives both."""
-    if "://" in archive:
+    if not archive or "://" in archive:
         return
     path = Path(archive).expanduser().resolve()
     for directory, why in ((work.resolve(), "which is thrown away one day"), *((each, _NEVER) for each in _directories(source))):
