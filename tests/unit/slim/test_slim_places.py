@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from repo_slim.errors import AskedError, SourceError
+from repo_slim.files import aside_of
 from repo_slim.places import top
 from repo_slim.slim import Asked, run, status
 from tests.fixtures.repositories import Repository, at_nobodys_home  # noqa: F401
@@ -150,6 +151,17 @@ def test_locks_of_a_git_that_was_killed_are_in_nobodys_way(source: Path, tmp_pat
     git(source, "branch", "-D", "late")
     assert finished(source, tmp_path)["bundle"] == done["bundle"]
     assert not [*path.parent.glob(".*")]
+
+
+def test_no_two_runs_write_to_one_name(tmp_path: Path) -> None:
+    """A git whose parent was killed goes on for a while, and writes to the name that it was given."""
+    path = tmp_path / "original-0.bundle"
+    first = aside_of(path)
+    for left in (first, first.with_name(f"{first.name}.lock")):
+        left.write_text("of the first")
+    second = aside_of(path)
+    assert second != first and second.parent == first.parent and not [*tmp_path.iterdir()]
+    assert aside_of(path, "trial").name.startswith(".original-0.bundle.trial")
 
 
 def test_a_mirror_with_a_lock_of_a_git_that_was_killed(source: Path, tmp_path: Path) -> None:
