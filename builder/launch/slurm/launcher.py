@@ -280,13 +280,17 @@ class Slurm:
 
 def cancel_all(bastion: Bastion, run: str) -> None:
     """Ends every job of the run that has not ended. Raises LaunchError, AuthError."""
+    numbers = _open_jobs(bastion, run)  # not by names: --name takes one alone
+    ended = bastion.ask("xargs -r scancel --me", "\n".join(numbers).encode())
+    if ended.code != 0 and set(numbers) & set(_open_jobs(bastion, run)):  # it complains of those that ended meanwhile, too
+        raise LaunchError(f"{bastion.name}: {ended.error}", "scancel them there, by their names")
+
+
+def _open_jobs(bastion: Bastion, run: str) -> list[str]:
     said = bastion.ask(f"squeue -h --me -o '{SQUEUE}'")
     if said.code != 0:
         raise LaunchError(f"{bastion.name}: {said.error}", "scancel them there, by their names")
-    numbers = [job.id for job in parse_squeue(said.text) if job.name.startswith(f"{run}.")]  # --name takes one name alone
-    ended = bastion.ask("xargs -r scancel --me", "\n".join(numbers).encode())
-    if ended.code != 0 and "already completing or completed" not in ended.error:
-        raise LaunchError(f"{bastion.name}: {ended.error}", "scancel them there, by their names")
+    return [job.id for job in parse_squeue(said.text) if job.name.startswith(f"{run}.") and job.state != "COMPLETING"]
 
 
 def _the_one(jobs: Iterable[JobState], name: str, held: str) -> JobState | None:
