@@ -94,5 +94,5 @@ def test_a_second_gang_waits_for_the_first_and_a_gang_is_ended_as_a_whole(launch
     assert not after.log.read_text()
     first.cancel(before)
     ended = until(lambda: first.poll(before, 60.0))
-    assert ended.end == "killed"
+    assert ended.end == "cancelled"
     assert until(lambda: second.poll(waiting, 60.0)) == Finished(0), after.log.read_text()
