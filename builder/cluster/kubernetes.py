@@ -31,6 +31,7 @@ _GROUPS = {
 }
 _WHOLE_CLUSTER = frozenset({"namespaces", "nodes"})
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_KUBECONFIG = "~/.kube/config"
 _MANAGER = "builder"
 _PAGE = 200
 _TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of an answer
@@ -51,7 +52,7 @@ def connect(namespace: str, context: str = "") -> KubernetesCluster:
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         else:
             configuration = client.Configuration()
-            file = os.environ.get("KUBECONFIG") or None  # the library reads it once, when it is imported
+            file = os.environ.get("KUBECONFIG") or _KUBECONFIG  # the library reads the variable once, when it is imported
             config.load_kube_config(file, context or None, configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError, ValueError) as error:
         raise ClusterError(f"no cluster: {error}", "set KUBECONFIG, or [deploy] context in the settings") from error

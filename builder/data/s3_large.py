@@ -14,13 +14,13 @@ from botocore.config import Config
 
 from builder.data.local_files import HashingReader, HashingWriter
 
-_PART = 16 << 20  # bytes
+_PART = 8 << 20  # bytes
 _AT_ONCE = 4
 _MANY = 9000  # parts; S3 takes 10,000: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 
 
 class LargeFiles:
-    """Transfers of one bucket. Each holds up to 2 * 4 parts of 16 MB in memory."""
+    """Transfers of one bucket. Each holds up to 2 * 4 parts of 8 MB in memory."""
 
     def __init__(self, session: botocore.session.Session, bucket: str, endpoint: str | None, config: Config) -> None:
         self._bucket = bucket

@@ -24,6 +24,7 @@ from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900), pytest.mark.xdist_group("slurm-ends")]
 
+LOST = 3  # the node that fails
 LEAVE = "cat greeting >$BUILDER_CHECKPOINT/weights"
 FIRST_SLEEPS = f"case $SLURM_JOB_NAME in *-a1) sleep 600;; esac; echo $SLURM_JOB_NAME; {LEAVE}"
 GREEDY = "exec python3 -c 'import time; x = bytearray(300_000_000); time.sleep(600)'"
@@ -39,6 +40,8 @@ class Cluster:
 
     def begin(self, script: str, timeout: str = "", **settings: Any) -> tuple[SlurmStep, Future[Any]]:
         run = f"run-{uuid.uuid4().hex[:8]}"
+        if not any(option.startswith("--nodelist") for option in settings.get("options", ())):  # nobody else is on the node that fails
+            settings["options"] = (*settings.get("options", ()), f"--exclude={self.own.node(LOST)}")
         step = SlurmStep(self.directory / run, run, self.own.settings(self.directory / "cluster", **settings), script, timeout)
         return step, self.pool.submit(step.do)
 
@@ -64,9 +67,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def loses_its_node(cluster: Cluster) -> tuple[SlurmStep, Any]:
-    step, ends = cluster.begin(FIRST_SLEEPS, options=(f"--nodelist={cluster.own.node(3)}",))
+    step, ends = cluster.begin(FIRST_SLEEPS, options=(f"--nodelist={cluster.own.node(LOST)}",))
     until(lambda: cluster.running(step))
-    cluster.own.lose(3)
+    cluster.own.lose(LOST)
     until(lambda: cluster.jobs(step)[:1] == ["a1|NODE_FAIL"])
     cluster.own.up()
     return step, ends.result()
