@@ -33,8 +33,8 @@ test-slurm: $(READY) ## start Slurm (root, Debian), run what needs it and no clu
 
 e2e: $(READY) ## start a cluster with Argo (root, Debian), run commits on it from end to end, stop it again
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
-	tests/services/up registry base s3 mlflow cluster kueue docker
-	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) tests/e2e $(ARGS)
+	tests/services/up $(SERVICES)
+	BUILDER_TEST_REQUIRE=all BUILDER_TEST_MINUTES=1 $(PYTEST) --numprocesses 3 tests/e2e $(ARGS)
 
 bench: $(READY) ## measure against Docker, BuildKit and crane, and runs on a cluster (starts the servers; half an hour)
 	@tests/services/status >/dev/null || trap tests/services/down EXIT
