@@ -18,7 +18,9 @@ from builder.stores.daemon import DaemonStore
 from tests.fixtures.fake_docker import FakeDocker
 from tests.fixtures.images import put, tar
 
-BASE = tar({"etc/base": uuid.uuid4().bytes})  # no other process brings it to the engine while one here is missing it
+pytestmark = pytest.mark.xdist_group("docker-contract")  # one process: what the engine has of one test, another takes for its own
+
+BASE = tar({"etc/base": b"the base"})
 
 
 @dataclass
