@@ -18,10 +18,6 @@ from builder.stores.daemon import DaemonStore
 from tests.fixtures.fake_docker import FakeDocker
 from tests.fixtures.images import put, tar
 
-pytestmark = pytest.mark.xdist_group("docker-contract")  # one process: what the engine has of one test, another takes for its own
-
-BASE = tar({"etc/base": b"the base"})
-
 
 @dataclass
 class Engine:
@@ -61,13 +57,14 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 def image(store: DaemonStore, *texts: str, base: bool = False, annotations: dict[str, str] | None = None) -> bytes:
-    """A layer for each text; with `base` on a base whose layer is not sent."""
-    tars = [tar({f"code/{place}": text.encode()}) for place, text in enumerate(texts)]
+    """A layer for each text; with `base` on a base whose layer is not sent. An engine has no layer of them from another test."""
+    tars = [tar({f"code/{place}": f"{text} of {store._repository}".encode()}) for place, text in enumerate(texts)]
     layers = [replace(put(store, gzip.compress(one, 1, mtime=0)), annotations={"dev.builder.kind": "code"}) for one in tars]
     if base:
-        data = gzip.compress(BASE, 1, mtime=0)
+        base_tar = base_of(store)
+        data = gzip.compress(base_tar, 1, mtime=0)
         layers = [Descriptor(LAYER_GZIP, sha256(data), len(data), {"dev.builder.kind": "base"}), *layers]
-        tars = [BASE, *tars]
+        tars = [base_tar, *tars]
     config = canonical_json(
         {
             "architecture": "amd64",
@@ -79,14 +76,18 @@ def image(store: DaemonStore, *texts: str, base: bool = False, annotations: dict
     return Manifest(put(store, config, CONFIG), tuple(layers), annotations or {}).to_bytes()
 
 
+def base_of(store: DaemonStore) -> bytes:
+    return tar({"etc/base": f"the base of {store._repository}".encode()})
+
+
 def put_base(engine: Engine) -> None:
     """What `docker pull` does."""
     store = engine.store()
     config = canonical_json(
-        {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [sha256(BASE)]}}
+        {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [sha256(base_of(store))]}}
     )
     elsewhere = DaemonStore(engine.spool.parent / "elsewhere", engine.repository, lambda: engine.client)
-    layer = put(elsewhere, gzip.compress(BASE, 1, mtime=0))
+    layer = put(elsewhere, gzip.compress(base_of(store), 1, mtime=0))
     elsewhere.put_manifest(Manifest(put(elsewhere, config, CONFIG), (layer,)).to_bytes(), MANIFEST, ("pulled",))
     assert not store.has_blob(layer.digest)
 
