@@ -46,7 +46,7 @@ def keep(kind: str, repo: Path | None, on: str, form: str, *, plain: bool, dry_r
 def _watch(reader: Reader, form: str, *, dry_run: bool) -> int:
     """1 when something could not be asked."""
     from builder.notify import open_notifier
-    from builder.watch.look import Sources
+    from builder.runs.sources import Sources
     from builder.watch.watch import notify_settings, watch
 
     settings = reader.settings
@@ -85,7 +85,8 @@ def _say_watched(seen: Watched, *, dry_run: bool, slack: bool) -> None:
 
 def _housekeep(reader: Reader, form: str, *, dry_run: bool) -> int:
     """1 when something could not be asked or removed."""
-    from builder.housekeep.housekeep import Sources, housekeep
+    from builder.housekeep.housekeep import housekeep
+    from builder.runs.sources import Sources
 
     sources = Sources(reader.settings, reader.objects, reader.ledger, reader.connect, output.warn)
     kept = housekeep(sources, dry=dry_run)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from builder.cluster.kubernetes import connect
 from builder.errors import LaunchError
-from builder.housekeep.housekeep import Kept, Sources, housekeep
+from builder.housekeep.housekeep import Kept, housekeep
 from builder.runs.in_force import settings_of
+from builder.runs.sources import Sources
 from builder.steps.markers import note
 from builder.steps.request import Task
 from builder.steps.root import ledger_of, objects_of

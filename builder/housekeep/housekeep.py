@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
-from builder.data.ledger import RUN, Ledger, Warn, seconds_of
+from builder.data.ledger import RUN, seconds_of
 from builder.errors import BuilderError
 from builder.housekeep import argo_side, slurm_side
 from builder.housekeep.argo_side import Namespace
@@ -21,23 +21,12 @@ from builder.housekeep.things import Jobs, Thing, World
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.survey import clusters
 from builder.runs.history import Seen
-from builder.settings import Settings
+from builder.runs.sources import Sources
 
 T = TypeVar("T")
 
 _PATIENCE = 60.0  # seconds for a bastion
 _AT_ONCE = 200  # things a command
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where things lie, and who knows what needs them. `connect` gives the cluster of the settings."""
-
-    settings: Settings
-    objects: Objects
-    ledger: Ledger
-    connect: Callable[[], Cluster]
-    warn: Warn = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.launcher import cancel_all
 from builder.launch.slurm.survey import clusters
 from builder.runs.history import OPEN, Seen
+from builder.runs.sources import Sources
 from builder.watch.facts import LEDGER
 from builder.watch.findings import CANCEL, Cure, Finding
-from builder.watch.look import Sources
 
 _PATIENCE = 20.0  # seconds for a bastion
 

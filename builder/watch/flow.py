@@ -7,10 +7,10 @@ import os
 from builder.cluster.kubernetes import connect
 from builder.notify import open_notifier
 from builder.runs.in_force import settings_of
+from builder.runs.sources import Sources
 from builder.steps.markers import note
 from builder.steps.request import Task
 from builder.steps.root import ledger_of, objects_of
-from builder.watch.look import Sources
 from builder.watch.watch import notify_settings, watch
 from builder.watch.wording import lines_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from builder.cluster.interface import Cluster
 from builder.data.interface import Objects
 from builder.data.keys import is_plain_name
-from builder.data.ledger import EXIT, Ledger, Warn, seconds_of
+from builder.data.ledger import EXIT, Ledger, seconds_of
 from builder.data.threads import in_threads
 from builder.deploy.apply import TEMPLATE_LABEL
 from builder.deploy.cron import SCHEDULE_LABEL
@@ -22,6 +22,7 @@ from builder.launch.slurm.states import GOING, WAITING
 from builder.launch.slurm.survey import Listed, clusters, survey, with_logs
 from builder.runs.history import Seen, seconds_working
 from builder.runs.reconcile import reconcile
+from builder.runs.sources import Sources
 from builder.settings import Settings
 from builder.steps.jobs import JOB
 from builder.steps.outcome import steps_of
@@ -33,17 +34,6 @@ _LAST = 1000
 _ENOUGH = 3
 """So many that succeeded tell what is usual."""
 _PATIENCE = 20.0  # seconds for a bastion
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What is looked at. `connect` gives the cluster of the settings."""
-
-    settings: Settings
-    objects: Objects
-    ledger: Ledger
-    connect: Callable[[], Cluster]
-    warn: Warn = lambda _: None
 
 
 @dataclass

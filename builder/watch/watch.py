@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from builder.errors import BuilderError
 from builder.notify import Notifier
+from builder.runs.sources import Sources
 from builder.settings import NotifySettings, Settings
 from builder.watch.act import put_right
 from builder.watch.facts import World
 from builder.watch.findings import Cure, Finding, cures, findings
 from builder.watch.journal import Journal, Page
-from builder.watch.look import Sources, look
+from builder.watch.look import look
 from builder.watch.news import News, differs, news
 from builder.watch.wording import digest
 

@@ -15,7 +15,8 @@ from builder.cluster.kubernetes import connect
 from builder.data.ledger import EXIT, RUN
 from builder.deploy.names import MANAGED
 from builder.errors import AuthError
-from builder.housekeep.housekeep import Sources, housekeep
+from builder.housekeep.housekeep import housekeep
+from builder.runs.sources import Sources
 from builder.settings import load
 from builder.steps.stopping import ask_to_stop
 from tests.fixtures.servers import SlurmServer

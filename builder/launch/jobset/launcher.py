@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,9 +16,9 @@ from builder.launch.jobset import states
 from builder.launch.jobset.files import Gang
 from builder.launch.jobset.logs import Logs
 from builder.launch.jobset.manifest import JOB, KIND, OF_RUN, OF_STEP, Pods, jobset, name_of
+from builder.launch.looks import looked_at
 from builder.settings import JobSetSettings, PodSettings
 
-_LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
 _KILLED = Finished(-signal.SIGTERM, end="killed")
 _LOST = Finished(-signal.SIGTERM, end="lost")
 
@@ -61,19 +60,7 @@ class JobSets:
         return name
 
     def poll(self, handle: str, seconds: float) -> Finished | None:
-        deadline, looks = time.monotonic() + seconds, 0
-        while True:
-            try:
-                ended = self._look(handle)
-            except ClusterError as error:  # the gang goes on without anybody who looks
-                self._say(f"the cluster does not answer; the gang may go on: {error.message}")
-                ended = None
-            if ended is not None:
-                return ended
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(min(_LOOK_EVERY[min(looks, len(_LOOK_EVERY) - 1)], max(0.0, deadline - time.monotonic())))
-            looks += 1
+        return looked_at(lambda _: self._seen(handle), seconds)
 
     def cancel(self, handle: str) -> None:
         self._cancelled.add(handle)
@@ -95,6 +82,13 @@ class JobSets:
                 raise LaunchError(f"{self.run}: step {job.name}: {error.message}", "are JobSet and Kueue in the cluster?") from error
 
     # following
+
+    def _seen(self, name: str) -> Finished | None:
+        try:
+            return self._look(name)
+        except ClusterError as error:  # the gang goes on without anybody who looks
+            self._say(f"the cluster does not answer; the gang may go on: {error.message}")
+            return None
 
     def _look(self, name: str) -> Finished | None:
         found = self.cluster.get(KIND, name)

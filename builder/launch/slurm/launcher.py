@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from builder.errors import LaunchError
 from builder.launch.interface import Finished, Job
+from builder.launch.looks import looked_at
 from builder.launch.slurm import staging
 from builder.launch.slurm.admission import Admission
 from builder.launch.slurm.attempt import Environment, Places, files_of
@@ -26,7 +28,6 @@ from builder.launch.slurm.states import SQUEUE, JobState, newest, parse_squeue
 from builder.launch.slurm.submission import CODE_MISSING, DOUBTFUL, TAKEN, begin, hint, is_silent, refusal
 from builder.settings import SlurmSettings, seconds
 
-_LOOK_EVERY = (0.5, 1.0, 2.0, 5.0)  # seconds; the last one for ever
 _LAST_WORDS = 20  # lines
 _ENDING = 2  # seconds: so old may squeue's answer be about a job whose script has ended
 _SILENT = 60  # seconds after which an old answer of squeue is none, over those that it may be old
@@ -104,15 +105,7 @@ class Slurm:
         return False
 
     def poll(self, handle: str, seconds: float) -> Finished | None:
-        deadline, looks = time.monotonic() + seconds, 0
-        while True:
-            ended = self._seen(handle, max(0.0, deadline - time.monotonic()))
-            if ended is not None:
-                return ended
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(min(_LOOK_EVERY[min(looks, len(_LOOK_EVERY) - 1)], max(0.0, deadline - time.monotonic())))
-            looks += 1
+        return looked_at(partial(self._seen, handle), seconds)
 
     def cancel(self, handle: str) -> None:
         self._records.answered(f"scancel --me --name={shlex.quote(handle)}")

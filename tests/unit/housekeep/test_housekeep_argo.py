@@ -15,7 +15,8 @@ from builder.data.ledger import Ledger
 from builder.deploy.apply import TEMPLATE_LABEL
 from builder.deploy.names import MANAGED
 from builder.errors import AuthError, ClusterError
-from builder.housekeep.housekeep import Kept, Sources, housekeep
+from builder.housekeep.housekeep import Kept, housekeep
+from builder.runs.sources import Sources
 from builder.settings import DeploySettings, RunSettings, Settings
 from tests.fixtures.memory_cluster import MemoryCluster
 from tests.fixtures.records import root, submit_run

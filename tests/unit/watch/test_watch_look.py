@@ -13,8 +13,8 @@ from builder.data.ledger import EXIT, RUN, Ledger
 from builder.deploy.names import MANAGED
 from builder.errors import ClusterError, DataError, NotifyError
 from builder.launch.slurm.survey import Listed
+from builder.runs.sources import Sources
 from builder.settings import DeploySettings, NotifySettings, RunSettings, ScheduleSettings, Settings, WatchSettings
-from builder.watch.look import Sources
 from builder.watch.watch import Watched, watch
 from tests.fixtures.memory_cluster import MemoryCluster
 from tests.fixtures.records import GONE, root, submit_run, write_run
