@@ -72,6 +72,10 @@ class TagConflictError(StoreError):
     """A tag that is never overwritten already names another digest."""
 
 
+class CannotDeleteError(StoreError):
+    """A registry that deletes nothing: deletion is switched off, or not offered."""
+
+
 class DataError(BuilderError):
     """The data root (a directory or a bucket) did not do what was asked."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from builder.model.oci import Descriptor, StoredManifest
 
@@ -62,3 +63,54 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Ends open connections. The store may be used again: it opens new ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A manifest, or an index, that a store lists."""
+
+    digest: str
+    tags: tuple[str, ...]
+    """Sorted."""
+    pushed: float | None
+    """Seconds since 1970 when it was put here, the last time where the store knows of several; None where it does not say."""
+
+
+REMOVED, GONE = "removed", "gone"
+"""What became of a manifest that was to go: it is removed, or it was no longer there. Else `refused: why`."""
+
+
+@runtime_checkable
+class Holdings(Protocol):
+    """What clean-up asks of a store. A Docker daemon, whose images share no repository, does not offer it.
+
+    All raise StoreError (AuthError for credentials) with the store's name in the message.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def held(self) -> Iterator[Held]:
+        """Every manifest that the store can list, each once: those with tags, and the others where the store tells of them.
+
+        It comes as it is read: a repository may hold a hundred thousand. One that appears or goes meanwhile may be in it or not.
+        """
+
+    def get_manifest(self, ref: str) -> StoredManifest | None:
+        """As a Store's."""
+
+    def referrers(self, digest: str) -> tuple[str, ...]:
+        """The digests of the manifests whose `subject` is `digest` (signatures, SBOMs), sorted."""
+
+    def remove(self, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Removes manifests with all their tags, and says of each what became of it: REMOVED, GONE or `refused: why`.
+
+        An index goes before what it names: a store may refuse what an index names still. Killed anywhere and called again, it
+        goes on. Raises CannotDeleteError where the store deletes nothing at all.
+        """
+
+    def sweep(self, dry: bool) -> int:
+        """Removes blobs that no manifest names, and returns how many bytes they had; only counts them when `dry`.
+
+        In a layout, and there what is younger than two hours stays. A registry does this by itself: 0.
+        """

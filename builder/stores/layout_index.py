@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,16 @@ class Index:
             {**self.tags, **dict.fromkeys(tags, manifest.digest)},
             {**self.digests, manifest.digest: manifest.media_type},
         )
+
+    def without(self, digests: AbstractSet[str]) -> Index:
+        """The index less every entry of these manifests; the same one when it has none."""
+        if self.digests.keys().isdisjoint(digests):
+            return self
+        raw = json.loads(self.data)
+        raw["manifests"] = [entry for entry in raw["manifests"] if entry["digest"] not in digests]
+        tags = {tag: digest for tag, digest in self.tags.items() if digest not in digests}
+        kept = {digest: media_type for digest, media_type in self.digests.items() if digest not in digests}
+        return Index(json.dumps(raw, separators=(",", ":")).encode(), tags, kept)
 
 
 def _appendable(data: bytes, raw: dict[str, Any]) -> bytes:
