@@ -122,6 +122,10 @@ class ClusterError(BuilderError):
     """A Kubernetes cluster did not answer, or did not do what was asked."""
 
 
+class UnansweredError(BuilderError):
+    """Clean-up cannot know what is needed, as a source does not answer: nothing is deleted."""
+
+
 class NotifyError(BuilderError):
     """A message did not go out. Says nothing that is secret."""
 

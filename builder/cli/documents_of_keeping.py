@@ -33,4 +33,25 @@ DOCUMENTS_OF_KEEPING = {
             }
         },
     ),
+    "builder gc": Document(
+        {
+            "deleted": "whether anything was to be deleted, or this only says what would be",
+            "asked": "who was asked what they need, a line each",
+            "things": "all that was looked at",
+            "freed": "bytes that went, or would go; what several share is counted once. A registry frees them when its own collector runs",
+        },
+        {
+            "things": {
+                "of": "the word of the command line, such as `images`",
+                "kind": "of images `image`, `base`, `deps`, `tool`, `handler`, `environment`, `built`, `referrer`, `index`, `foreign`, "
+                "or `blobs` (those that no manifest names)",
+                "place": "the store, the namespace, `bastion:root` or the directory",
+                "name": "what identifies it there: of an image its digest",
+                "label": "what people know it by: of an image its commit, or its tags",
+                "size": "bytes that its removal frees: what others that go have, too, is the first one's; null where nobody knows",
+                "became": "`kept`, `would go`, `removed`, `gone` (already), `used` (needed by now, so it stays) or `failed`",
+                "why": "why it goes, stays, or could not be removed",
+            }
+        },
+    ),
 }

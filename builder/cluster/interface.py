@@ -49,6 +49,16 @@ class Cluster(Protocol):
         """Whether this account may do so in the namespace: with the object of that name, or with any. Also `pods/log` is a kind."""
 
 
+class WideCluster(Cluster, Protocol):
+    """A cluster beyond the one namespace, for who must know all that it needs."""
+
+    def list_everywhere(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Every object of the kind in all namespaces; AuthError where the account may not do that."""
+
+    def knows(self, kind: str) -> bool:
+        """Whether the server has this kind at all: what Argo, Kueue and others bring need not be installed."""
+
+
 def kind_of(manifest: Mapping[str, Any]) -> str:
     """`WorkflowTemplate` is `workflowtemplates` in a path."""
     return f"{manifest['kind'].lower()}s"

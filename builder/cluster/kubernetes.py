@@ -19,6 +19,10 @@ _GROUPS = {
     "roles": "apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
     "daemonsets": "apis/apps/v1",
+    "deployments": "apis/apps/v1",
+    "statefulsets": "apis/apps/v1",
+    "jobs": "apis/batch/v1",
+    "cronjobs": "apis/batch/v1",
     "jobsets": "apis/jobset.x-k8s.io/v1alpha2",
     "workloads": "apis/kueue.x-k8s.io/v1beta1",
     "pods": "api/v1",
@@ -105,11 +109,17 @@ class KubernetesCluster:
         return True
 
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        return self._pages(kind, self._path(kind), labels)
+
+    def list_everywhere(self, kind: str) -> Iterator[dict[str, Any]]:
+        return self._pages(kind, f"/{_GROUPS[kind]}/{kind}")
+
+    def _pages(self, kind: str, path: str, labels: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         selector = ",".join(f"{name}={value}" for name, value in (labels or {}).items())
         more = ""
         while True:
             query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {}), **({"continue": more} if more else {})}
-            page = self._checked(*self._ask("GET", f"{self._path(kind)}?{urlencode(query)}"), kind)
+            page = self._checked(*self._ask("GET", f"{path}?{urlencode(query)}"), kind)
             yield from page["items"]
             more = page.get("metadata", {}).get("continue", "")
             if not more:
@@ -138,6 +148,16 @@ class KubernetesCluster:
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
         status, body = self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool(self._checked(status, body, "what this account may do")["status"]["allowed"])
+
+    def knows(self, kind: str) -> bool:
+        status, body = self._ask("GET", f"/{_GROUPS[kind]}")
+        if status != 404:
+            return kind in [found["name"] for found in self._checked(status, body, kind).get("resources", ())]
+        groups = self._checked(*self._ask("GET", "/apis"), "the kinds of objects").get("groups", ())
+        known = [f"apis/{version['groupVersion']}" for group in groups for version in group["versions"]]
+        if not known or _GROUPS[kind] in known:  # what answers here is no Kubernetes, or only a part of it
+            raise self._error(status, body, kind)
+        return False
 
     def _path(self, kind: str, name: str = "") -> str:
         inside = kind if kind in _WHOLE_CLUSTER else f"namespaces/{quote(self._namespace)}/{kind}"

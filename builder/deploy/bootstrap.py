@@ -47,8 +47,11 @@ DEPLOY_RULES = (
     {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "verbs": ["delete"]},
     {"apiGroups": [""], "resources": ["pods", "pods/log", "events"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]},  # doctor
+    {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"], "verbs": ["list"]},  # gc: whatever names an image
+    {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": ["list"]},
+    {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["list"]},
 )
-"""Of people and CI: all that `builder run`, `deploy`, `logs`, `stop` and `doctor` do."""
+"""Of people and CI: all that `builder run`, `deploy`, `logs`, `stop`, `gc` and `doctor` do."""
 
 GANG_RULES = (
     {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["create", "get", "list", "delete"]},

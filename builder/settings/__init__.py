@@ -6,7 +6,7 @@
 from builder.settings.checks import seconds
 from builder.settings.effective import at_commit, image_key
 from builder.settings.flows import ErrorSettings, ExternalSettings, FlowSettings, ScoreSettings
-from builder.settings.keeping import HousekeepSettings, WatchSettings
+from builder.settings.keeping import GcSettings, HousekeepSettings, WatchSettings
 from builder.settings.load import ENVIRONMENT, FILE, load
 from builder.settings.running import (
     DataSettings,
@@ -35,6 +35,7 @@ __all__ = [
     "ErrorSettings",
     "ExternalSettings",
     "FlowSettings",
+    "GcSettings",
     "HousekeepSettings",
     "ImageSettings",
     "JobSetSettings",

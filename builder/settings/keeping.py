@@ -53,3 +53,18 @@ class HousekeepSettings:
     code: str = key("14d", "code directories there, since their last use", checks.duration)
     images: str = key("60d", "images for containers there, since their last use", checks.duration)
     green: int = key(3, "so many green runs of every flow, the last ones, keep the templates of their commits", checks.not_negative)
+
+
+@dataclass(frozen=True, slots=True)
+class GcSettings:
+    """What `builder gc` asks beside what the other tables name, and what it keeps."""
+
+    keep_days: int = key(30, "what nothing needs stays for so many days; runs that are younger need their images", checks.not_negative)
+    keep_last: int = key(
+        3, "so many green runs of every flow, the last ones, and as many of its schedules, keep their images", checks.not_negative
+    )
+    remotes: tuple[str, ...] = key((), "URLs of git repositories whose branches and tags keep images, beside the clone's own remotes")
+    contexts: tuple[str, ...] = key((), "contexts of the kubeconfig: more clusters that run images of the store")
+    namespaces: tuple[str, ...] = key((), "more namespaces to look at, where the account may not look at all of a cluster")
+    argo_server: str = key("", "the URL of Argo's server, where workflows are archived", checks.public_url)
+    argo_token_env: str = key("ARGO_TOKEN", "the environment variable with the token for it", checks.variable)

@@ -10,7 +10,7 @@ from typing import Literal
 from builder.settings import checks
 from builder.settings.fields import key, table
 from builder.settings.flows import FlowSettings
-from builder.settings.keeping import HousekeepSettings, WatchSettings
+from builder.settings.keeping import GcSettings, HousekeepSettings, WatchSettings
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
@@ -106,6 +106,7 @@ class Tables:
     metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
     housekeep: HousekeepSettings = field(default_factory=HousekeepSettings)
+    gc: GcSettings = field(default_factory=GcSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,10 @@ multiple = 2.5
 channel = "#ops"
 users = ["ada"]
 
+[gc]
+keep_days = 7
+remotes = ["https://git.example.com/team/mirror"]
+
 [housekeep]
 green = 5
 code = "3d"

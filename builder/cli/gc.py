@@ -1,0 +1,128 @@
+"""`builder gc`: deletes what nothing needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli import output
+from builder.cli.sections import Sectioned
+from builder.errors import BuilderError, UnansweredError
+
+if TYPE_CHECKING:
+    from builder.cli.collecting import Plans
+    from builder.cluster.interface import WideCluster
+    from builder.collect.scene import Scene
+    from builder.settings import Settings
+
+KINDS = ("images",)
+"""As builder/collect/kinds.py has them: help imports none of that."""
+
+
+@click.command(
+    "gc",
+    cls=Sectioned,
+    sections={
+        "What is kept": ("keep_days", "keep_last"),
+        "How": ("dry_run", "yes"),
+        "Where": ("to", "repo"),
+    },
+)
+@click.argument("kinds", metavar=f"[{'|'.join(KINDS)}]...", nargs=-1, type=click.Choice(KINDS))
+@click.option("--keep-days", metavar="N", type=click.IntRange(0), help="What was made or used in the last N days. Default: [gc].")
+@click.option("--keep-last", metavar="N", type=click.IntRange(0), help="What the last N green runs of each flow need. Default: [gc].")
+@click.option("--dry-run", is_flag=True, help="Say what would go and why; delete nothing.")
+@click.option("--yes", is_flag=True, help="Delete without asking. Where nobody can be asked, nothing goes without it.")
+@click.option("--to", metavar="STORE", default="", help="The store to clean: registry.host/name or oci:DIR. Default: [store].")
+@click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
+@output.format_option("table", "json")
+def command(
+    kinds: tuple[str, ...],
+    keep_days: int | None,
+    keep_last: int | None,
+    dry_run: bool,
+    yes: bool,
+    to: str,
+    repo: Path | None,
+    form: str,
+) -> int:
+    """Delete what nothing needs any more.
+
+    Everybody is asked what they need: branches and tags of every remote, the cluster, Slurm, the ledger, frozen checkpoints, green
+    runs. If one does not answer, nothing is deleted. What is younger than two hours stays, whatever N is.
+    """
+    from builder.cli.collecting import Plans
+
+    with _scene(repo, to, keep_days, keep_last, dry=dry_run) as scene:
+        plans = Plans.make(scene, kinds)
+        plans.say_asked()
+        if form != "json":
+            plans.show()
+        delete = bool(plans.going) and not dry_run and _may(plans, yes=yes, form=form)
+        code = _delete(plans) if delete else 0
+        if form == "json":
+            output.document(plans.document(delete=delete))
+        plans.say_end(delete=delete)
+        return code
+
+
+def _may(plans: Plans, *, yes: bool, form: str) -> bool:
+    """Asks a person, where there is one."""
+    import sys
+
+    if yes:
+        return True
+    if form == "json" or not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):
+        return False
+    return click.confirm(f"delete {output.plural(len(plans.going), 'thing')}?", default=False, err=True)
+
+
+def _delete(plans: Plans) -> int:
+    """1 when something could not be deleted. A source that stops answering stops all of it."""
+    for kind in plans.collectors:
+        if isinstance(_deleted(plans, kind), UnansweredError):
+            break
+    return int(plans.has_failed)
+
+
+def _deleted(plans: Plans, kind: str) -> BuilderError | None:
+    """Tells an error, and gives it back."""
+    try:
+        plans.remove(kind)
+    except BuilderError as error:
+        output.error(error.message, error.hint)
+        plans.failed.append(kind)
+        return error
+    return None
+
+
+@contextmanager
+def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | None, *, dry: bool) -> Iterator[Scene]:
+    from builder.cli.reading import reading
+    from builder.cli.wiring import open_store, workshop
+    from builder.collect.scene import Scene
+
+    with reading(repo) as reader:
+        limits = reader.settings.gc
+        days, last = limits.keep_days if keep_days is None else keep_days, limits.keep_last if keep_last is None else keep_last
+        store = open_store(to, reader.settings)
+        try:
+            made = workshop(store, to, reader.settings, lambda _: None)
+            ask = _connector(reader.settings)
+            lie = (reader.settings, reader.git, store, reader.objects, reader.ledger)
+            yield Scene(*lie, ask, days, last, made, dry, output.note, output.warn)
+        finally:
+            store.close()
+
+
+def _connector(settings: Settings) -> Callable[[str, str], WideCluster]:
+    def connect(context: str, namespace: str) -> WideCluster:
+        from builder.cluster.kubernetes import connect
+
+        return connect(namespace or settings.deploy.namespace, context or settings.deploy.context)
+
+    return connect
