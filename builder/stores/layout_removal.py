@@ -19,6 +19,7 @@ from typing import Any
 from builder.errors import IntegrityError, StoreError
 from builder.model.index import is_index
 from builder.model.oci import is_digest, sha256
+from builder.stores.batches import remove_in_batches
 from builder.stores.interface import GONE, REMOVED, Held
 from builder.stores.layout_files import MANIFEST_LIMIT, LayoutFiles, corrupt, size_of, time_of
 from builder.stores.layout_index import Index
@@ -52,16 +53,7 @@ class Removal:
 
     def remove(self, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Refuses what an index that stays here names."""
-        left = iter(digests)
-        refused: list[str] = []
-        while batch := list(islice(left, _BATCH)):
-            for digest, became in self._remove_some(batch).items():
-                if became in (REMOVED, GONE):
-                    yield digest, became
-                else:
-                    refused.append(digest)
-        if refused:  # the index may have gone after it
-            yield from self._remove_some(refused).items()
+        return remove_in_batches(digests, _BATCH, self._remove_some)
 
     def sweep(self, dry: bool) -> int:
         """The bytes of what went, or would go. Nothing goes when a manifest cannot be read: IntegrityError."""

@@ -10,9 +10,10 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from builder.errors import AuthError, BlobUnknownError, IntegrityError, StoreError, TagConflictError, UsageError
+from builder.errors import AuthError, BlobUnknownError, CannotDeleteError, IntegrityError, StoreError, TagConflictError, UsageError
 from builder.model.oci import CONFIG, INDEX, MANIFEST, canonical_json, sha256
 from builder.model.reference import Repository
+from builder.stores.interface import GONE, REMOVED
 from builder.stores.registry import Credential, RegistryStore, Retry
 from tests.fixtures.pushes import BASE, LAYER, SETTINGS, TAG, blob, image, push
 from tests.fixtures.registry_auth import Auth
@@ -397,13 +398,14 @@ def test_a_manifest_can_be_deleted(servers: Servers, connect: Connect) -> None:
     server = servers()
     store = connect(server)
     push(store)
-    store.delete_manifest(DIGEST)
-    store.delete_manifest(DIGEST)
+    assert list(store.remove([DIGEST])) == [(DIGEST, REMOVED)]
+    assert list(store.remove([DIGEST])) == [(DIGEST, GONE)]
     assert store.get_manifest(TAG) is None
     server.options.deletes = False
     push(store)
-    with pytest.raises(StoreError, match="405"):
-        store.delete_manifest(DIGEST)
+    with pytest.raises(CannotDeleteError, match="405") as caught:
+        list(store.remove([DIGEST]))
+    assert "REGISTRY_STORAGE_DELETE_ENABLED" in caught.value.hint
 
 
 # --- downloads ------------------------------------------------------------------------------------------------------------------------
@@ -462,5 +464,5 @@ def test_docker_registry_takes_the_same_push(docker_registry: str) -> None:
         assert store.list_tags() == (TAG, DIGEST.replace(":", "-"))
         with pytest.raises(TagConflictError):
             push(store, b"other")
-        store.delete_manifest(DIGEST)
+        assert list(store.remove([DIGEST])) == [(DIGEST, REMOVED)]
         assert store.get_manifest(TAG) is None

@@ -112,6 +112,11 @@ class Authorizer:
             header = self.header(grants)
             return header if header != used else ""
 
+    def basic(self) -> str:
+        """The header with user and password; empty when there are none."""
+        with self._lock:
+            return self._basic()
+
     @property
     def sent(self) -> str:
         """For people: whether the server knew who asks."""

@@ -33,7 +33,7 @@ class Call:
     """One request. `what` completes "cannot ..." for people; `ok` are the statuses its caller understands.
 
     `body` is bytes, or gives the chunks anew each time it is called (then `headers` holds Content-Length).
-    An answer longer than `limit` bytes is an error.
+    An answer longer than `limit` bytes is an error. `basic`: it goes to an API beside the registry's, which takes a password, no token.
     """
 
     method: str
@@ -44,6 +44,7 @@ class Call:
     body: bytes | Callable[[], Iterable[bytes]] = b""
     ok: frozenset[int] = frozenset({200})
     limit: int = 8 * MIB
+    basic: bool = False
 
 
 class Client:
@@ -68,6 +69,10 @@ class Client:
         """`path` is relative to /v2/<name>/."""
         return f"{self._origin}/v2/{self.repository.name}/{path}"
 
+    def root(self, path: str) -> str:
+        """`path` is relative to the registry's host."""
+        return f"{self._origin}/{path}"
+
     def location(self, answer: Answer) -> str:
         """Where an answer sends us, checked."""
         return resolve(answer.url, answer.headers.get("Location", ""), self._insecure)
@@ -81,7 +86,7 @@ class Client:
         response, url = self._follow(call)
         answer = Answer(response.status, response.headers, self._read(call, response), url)
         if answer.status not in call.ok:
-            raise self._refusal(call, answer)
+            raise self.refusal(call, answer)
         self._patience.answered()
         return answer
 
@@ -90,7 +95,7 @@ class Client:
         response, url = self._follow(call)
         if response.status in call.ok:
             return response
-        raise self._refusal(call, Answer(response.status, response.headers, self._read(call, response), url))
+        raise self.refusal(call, Answer(response.status, response.headers, self._read(call, response), url))
 
     def read_chunk(self, call: Call, response: urllib3.BaseHTTPResponse, size: int) -> bytes:
         """The next bytes of a body, at most `size`; empty at its end. TransientError when the connection breaks."""
@@ -102,10 +107,24 @@ class Client:
             response.close()
             raise self._broken(call, error) from error
 
+    def challenge(self) -> str:
+        """What the registry asks of somebody whom it does not know; empty when it lets everybody in."""
+        call = Call("GET", self.root("v2/"), "ask who may come in", ok=frozenset({200, 401}))
+
+        def ask(_: int) -> str:
+            response = self._exchange(call, call.url, "")
+            answer = Answer(response.status, response.headers, self._read(call, response), call.url)
+            if answer.status not in call.ok:
+                raise self.refusal(call, answer)
+            return answer.headers.get("WWW-Authenticate", "")
+
+        return self.retry.run(ask)
+
     def close(self) -> None:
         self._pool.clear()
 
-    def _refusal(self, call: Call, answer: Answer) -> StoreError | AuthError:
+    def refusal(self, call: Call, answer: Answer) -> StoreError | AuthError:
+        """The error for an answer that nobody wanted."""
         error = refusal(self._asked(call), self.repository.host, answer)
         said = f"; {self._authorizer.sent}" if isinstance(error, AuthError) else ""
         error.message = self._authorizer.hide(error.message) + said
@@ -131,6 +150,8 @@ class Client:
 
     def _authorized(self, call: Call, url: str) -> urllib3.BaseHTTPResponse:
         """Answers up to two challenges: the first request has no token yet, and the next one's may have expired."""
+        if call.basic:
+            return self._exchange(call, url, self._authorizer.basic())
         header = self._authorizer.header(call.grants)
         for _ in range(2):
             response = self._exchange(call, url, header)
@@ -196,7 +217,7 @@ class Client:
         if answer.status == 200:
             return answer.body
         if answer.status in TRANSIENT:
-            raise self._refusal(call, answer)
+            raise self.refusal(call, answer)
         message = f"{self.repository}: the token server {origin(url)[1]} answered {answer.status}; {self._authorizer.sent}"
         raise AuthError(message, f"docker login {self.repository.host}")
 

@@ -31,10 +31,10 @@ def credential(host: str) -> Credential:
     from builder.stores.registry.credentials import Credential
 
     try:
-        answer = _client(host).get_authorization_token()
+        answer = client(host).get_authorization_token()
         token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
     except (BotoCoreError, ClientError, LookupError, ValueError) as error:
-        raise AuthError(f"{host}: AWS gives no token for it: {_said(error)}", "aws sts get-caller-identity shows who you are") from error
+        raise AuthError(f"{host}: AWS gives no token for it: {said(error)}", "aws sts get-caller-identity shows who you are") from error
     user, _, password = token.partition(":")
     return Credential(user, password)
 
@@ -44,30 +44,31 @@ def create_repository(repository: Repository) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        _client(repository.host).create_repository(registryId=_account(repository.host), repositoryName=repository.name)
+        client(repository.host).create_repository(registryId=account(repository.host), repositoryName=repository.name)
     except (BotoCoreError, ClientError) as error:
-        if _code(error) == "RepositoryAlreadyExistsException":
+        if code(error) == "RepositoryAlreadyExistsException":
             return
         hint = "create it, or allow ecr:CreateRepository"
-        raise StoreError(f"{repository}: there is no such repository, and AWS does not create it: {_said(error)}", hint) from error
+        raise StoreError(f"{repository}: there is no such repository, and AWS does not create it: {said(error)}", hint) from error
 
 
-def _client(host: str) -> Any:
+def client(host: str) -> Any:
     import boto3
 
     return boto3.Session().client("ecr", region_name=region(host))  # the default session would keep the credentials it once found
 
 
-def _account(host: str) -> str:
+def account(host: str) -> str:
+    """The number in an ECR host's name."""
     match = _HOST.match(host)
     return match["account"] if match else ""
 
 
-def _code(error: Exception) -> str:
+def code(error: Exception) -> str:
+    """AWS's name for it; empty when it comes from somewhere else."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """An AWS error's code and message; other errors by their name alone: their text may hold what a server sent."""
-    code = _code(error)
-    return f"{code}: {error}" if code else type(error).__name__
+    return f"{code(error)}: {error}" if code(error) else type(error).__name__

@@ -21,7 +21,9 @@ from builder.stores.registry.urls import origin
 _ACCEPT = {"Accept": ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX))}
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
 _UNKNOWN_BLOB = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
-_PAGE, _PAGES = 1000, 10_000
+_PAGE, _PAGES, _BARREN = 1000, 10_000, 10
+"""Tags in one page, as asked for; pages at most, and those among them, one after the other, without anything new."""
+_LIST_LIMIT = 32 << 20  # docker-registry 2.8 gives all tags at once, however many are asked for: a hundred bytes each
 _A_MOMENT = 0.2  # seconds
 
 
@@ -79,24 +81,22 @@ def tag_digest(client: Client, tag: str) -> str:
     return found.digest if found else ""
 
 
-def delete(client: Client, digest: str) -> None:
-    """Many registries have deletion switched off: StoreError. One that is gone already is fine."""
-    call = Call("DELETE", _url(client, digest), f"delete {digest}", _deleting(client), ok=frozenset({200, 202, 404}))
-    client.send(call)
-
-
 def list_tags(client: Client) -> tuple[str, ...]:
-    """Follows `Link: <...>; rel="next"`; never twice to the same page."""
+    """Follows `Link: <...>; rel="next"`; never twice to the same page. Raises StoreError on a list that does not end."""
     found: set[str] = set()
     seen: set[str] = set()
-    url = client.url(f"tags/list?n={_PAGE}")
-    while url and url not in seen and len(seen) < _PAGES:
+    url, barren = client.url(f"tags/list?n={_PAGE}"), 0
+    while url and url not in seen:
         seen.add(url)
-        answer = client.send(Call("GET", url, "list the tags", pull(client.repository.name), ok=frozenset({200, 404})))
+        answer = client.send(Call("GET", url, "list the tags", pull(client.repository.name), ok=frozenset({200, 404}), limit=_LIST_LIMIT))
         if answer.status == 404:
             break
-        found.update(_tags(client, answer.body))
-        url = _next(client, answer)
+        tags = _tags(client, answer.body)
+        barren = barren + 1 if found.issuperset(tags) else 0
+        if barren > _BARREN or len(seen) > _PAGES:
+            raise StoreError(f"{client.repository}: the list of tags does not end", "the registry, or a proxy in front of it, is at fault")
+        found.update(tags)
+        url = next_page(client, answer)
     return tuple(sorted(found))
 
 
@@ -108,10 +108,6 @@ def _url(client: Client, ref: str) -> str:
     if not is_digest(ref) and not _TAG.match(ref):
         raise UsageError(f"{ref!r} is neither a tag nor a sha256 digest")
     return client.url(f"manifests/{ref}")
-
-
-def _deleting(client: Client) -> frozenset[tuple[str, str]]:
-    return push(client.repository.name) | {(client.repository.name, "delete")}
 
 
 def _put_one(client: Client, ref: str, data: bytes, media_type: str, digest: str) -> str:
@@ -166,14 +162,17 @@ def _tags(client: Client, body: bytes) -> list[str]:
     return [tag for tag in tags if isinstance(tag, str) and _TAG.match(tag)] if isinstance(tags, list) else []
 
 
-def _next(client: Client, answer: Answer) -> str:
-    """RFC 8288; empty on the last page. A next page of another host would be someone else's list, and to stop there half a list."""
+def next_page(client: Client, answer: Answer) -> str:
+    """Of `Link: <...>; rel="next"` (RFC 8288); empty on the last page.
+
+    A next page of another host would be someone else's list, and to stop there half a list.
+    """
     link = answer.headers.get("Link", "")
     match = re.match(r'\s*<([^>\s]+)>\s*;[^,]*rel="?next"?', link)
     url = urljoin(answer.url, match[1]) if match else ""
     if url and origin(url) != origin(answer.url):
         raise StoreError(
-            f"{client.repository}: the list of tags goes on at another place, {origin(url)[1]}",
+            f"{client.repository}: the list goes on at another place, {origin(url)[1]}",
             "a proxy in front of the registry must pass Host and X-Forwarded-Proto on",
         )
     return url

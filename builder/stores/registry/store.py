@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from builder.errors import BlobUnknownError
 from builder.model.oci import Descriptor, StoredManifest
 from builder.model.reference import Repository
-from builder.stores.interface import OpenBlob
-from builder.stores.registry import blobs, ecr, manifests
+from builder.stores.interface import Held, OpenBlob
+from builder.stores.registry import blobs, ecr, ecr_images, harbor, manifests, tagged
 from builder.stores.registry.client import Client
 from builder.stores.registry.credentials import Credentials, find_credential
 from builder.stores.registry.patience import Notice, Patience, silent
+from builder.stores.registry.referrers import Referrers
+from builder.stores.registry.removal import Remover
 from builder.stores.registry.retry import Retry
 from builder.stores.registry.uploads import Uploader
 
@@ -23,7 +25,8 @@ class RegistryStore:
 
     `pull_name` is what stands in references when nodes reach the registry by another name than this machine does.
     `insecure` allows plain http to a host that is not this machine. Requests wait `timeout` seconds for a byte.
-    `create` makes the repository when the registry does not know it; on ECR, AWS is asked.
+    `create` makes the repository when the registry does not know it; on ECR, AWS is asked. `aws` is what AWS calls it, where its host
+    does not say so.
     `notice` is told when the registry lets us wait, or has to be asked again.
     """
 
@@ -37,16 +40,18 @@ class RegistryStore:
         retry: Retry | None = None,
         timeout: float = 60.0,
         create: Callable[[], None] | None = None,
+        aws: Repository | None = None,
         notice: Notice = silent,
     ) -> None:
         self._name = pull_name or str(repository)
+        self._notice = notice
+        self._aws = aws or (repository if ecr.region(repository.host) else None)
         patience = Patience(repository.host, notice)
         self._client = Client(
             repository, insecure=insecure, credentials=credentials, retry=retry or Retry(), timeout=timeout, patience=patience
         )
-        self._uploads = Uploader(
-            self._client, create or (partial(ecr.create_repository, repository) if ecr.region(repository.host) else None)
-        )
+        self._uploads = Uploader(self._client, create or (partial(ecr.create_repository, self._aws) if self._aws else None))
+        self._referrers = Referrers(self._client, self.list_tags)
         self._known: set[str] = set()
         self._lock = threading.Lock()
 
@@ -80,10 +85,6 @@ class RegistryStore:
             self._forget()
             raise
 
-    def delete_manifest(self, digest: str) -> None:
-        """Removes a manifest and the tags that name it; StoreError where the registry has deletion switched off."""
-        manifests.delete(self._client, digest)
-
     def has_blob(self, digest: str) -> bool:
         return digest in self._known or self._learn(digest, blobs.has_blob(self._client, digest))
 
@@ -103,6 +104,27 @@ class RegistryStore:
 
     def list_tags(self) -> tuple[str, ...]:
         return manifests.list_tags(self._client)
+
+    def held(self) -> Iterator[Held]:
+        """Harbor and ECR tell of times and of what has no tag; a plain registry of neither. A list of referrers is none of them."""
+        if self._aws:
+            return ecr_images.held(self._aws)
+        if harbor.is_harbor(self._client):
+            if harbor.may_list(self._client):
+                return harbor.held(self._client)
+            self._notice(f"{self._name}: Harbor shows no artifacts to these credentials: ages are unknown, and images without a tag stay")
+        tags = self.list_tags()
+        self._referrers.learn(tags)
+        return tagged.held(self._client, tags)
+
+    def referrers(self, digest: str) -> tuple[str, ...]:
+        return self._referrers.of(digest)
+
+    def remove(self, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
+        return ecr_images.remove(self._aws, digests) if self._aws else Remover(self._client).remove(digests)
+
+    def sweep(self, dry: bool) -> int:  # noqa: ARG002 - a registry collects its blobs by itself, or its operator runs what does
+        return 0
 
     def close(self) -> None:
         """Ends the open connections."""
