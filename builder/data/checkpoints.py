@@ -18,9 +18,11 @@ from builder.data.checkpoint_files import leads_inside, manifest_of
 from builder.data.checkpoint_manifest import Item, Manifest
 from builder.data.interface import Objects
 from builder.data.threads import in_threads
+from builder.data.turns import announced, mark_made
 from builder.errors import DataError, IntegrityError
 from builder.model.oci import is_digest, sha256
 
+FOLDER = "checkpoints"
 _MANY = 1000  # files, of which it is quicker to list the 256 folders of blobs
 
 
@@ -37,7 +39,7 @@ def checkpoint_key(digest: str) -> str:
     """Where the manifest of a checkpoint lies. Raises DataError on what is no digest."""
     if not is_digest(digest):
         raise DataError(f"{digest!r} is no checkpoint's digest", "sha256: and 64 hexadecimal digits")
-    return f"checkpoints/{digest.removeprefix('sha256:')}.json"
+    return f"{FOLDER}/{digest.removeprefix('sha256:')}.json"
 
 
 def blob_key(sha256: str) -> str:
@@ -56,15 +58,30 @@ def freeze(objects: Objects, directory: Path) -> Frozen:
         raise DataError(f"there is nothing in {directory} to freeze", "the command must leave its checkpoint there")
     data = manifest.to_bytes()
     digest = sha256(data)
-    key = checkpoint_key(digest)
+    with announced(objects, (digest.encode(), data)):
+        _keep(objects, directory, manifest, data, checkpoint_key(digest))
+    return Frozen(digest, len(manifest.files), manifest.size)
+
+
+def _keep(objects: Objects, directory: Path, manifest: Manifest, data: bytes, key: str) -> None:
     known = objects.get(key) == data
     blobs = _blobs(manifest)
     whole = _whole(objects, blobs) if known else set()  # of a checkpoint that is known every file should be there: look first
     missing = [item for item in blobs if item.sha256 not in whole]
     in_threads(lambda item: objects.put_file(blob_key(item.sha256), directory / item.path, item.sha256, new=not known), missing)
-    if not known and not objects.put(key, data, new=True) and objects.get(key) != data:
+    if known:
+        mark_made(objects, key.rpartition("/")[2].removesuffix(".json"))
+    elif not objects.put(key, data, new=True) and objects.get(key) != data:
         objects.put(key, data)  # what was there was damaged
-    return Frozen(digest, len(manifest.files), manifest.size)
+
+
+def put_blob(objects: Objects, data: bytes) -> str:
+    """Keeps what a job reads or left, by its content; returns its sha256 (64 hex)."""
+    digest = sha256(data).removeprefix("sha256:")
+    with announced(objects, (digest.encode(),)):
+        if not objects.put(blob_key(digest), data, new=True):
+            mark_made(objects, digest)
+    return digest
 
 
 def read_checkpoint(objects: Objects, digest: str) -> Manifest:

@@ -20,8 +20,8 @@ from builder.data.threads import in_threads
 from builder.errors import DataError
 
 SCHEMA = 1
-RUN, EXIT = "run", "exit"
-"""Two steps that are none: what who started the run wrote of it, and what Argo's exit handler did."""
+RUN, EXIT, GONE = "run", "exit", "run-gone"
+"""Three steps that are none: what who started the run wrote of it, what Argo's exit handler did, and that the run is being removed."""
 
 _FOLDER = "ledger"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -59,7 +59,7 @@ class Ledger:
         return self._objects.put(_key(run, step), f"{text}\n".encode(), new=new)
 
     def read(self, run: str) -> Records:
-        """The run's records by step; empty when nothing is known of it. Raises LedgerError on a damaged one."""
+        """The run's records by step; empty when nothing is known of it, or it is being removed. Raises LedgerError on a damaged one."""
         prefix = _key(run, RUN).removesuffix(f"{RUN}.json")
         return self._read_all([self._listed(prefix).get(run, [])], _refuse)[0]
 
@@ -73,6 +73,16 @@ class Ledger:
         batches = (listed[start : start + size] for start in range(0, len(listed), size))
         entries = (entry for batch in batches for entry in self._entries(batch, warn))
         return itertools.islice(entries, limit)
+
+    def withdraw(self, run: str) -> None:
+        """From here on nothing is known of the run, whatever of it is still there. Raises DataError."""
+        self.write(run, GONE, {"state": "gone", "at": now()})
+        if self._cache:
+            self._cache.forget(f"{_FOLDER}/{run}")
+
+    def restore(self, run: str) -> None:
+        """What was withdrawn is known again: nothing of it was removed. Raises DataError."""
+        self._objects.delete([_key(run, GONE)])
 
     def _all(self) -> dict[str, list[Found]]:
         """Every run with its records. Those that the cache knows to have ended a while ago are not listed again, unless others are many."""
@@ -121,6 +131,8 @@ class Ledger:
                 damaged(error)
             else:
                 records[record["step"]] = record
+        if GONE in records:
+            return {}
         if self._cache and len(records) == len(listed) and _is_over(records):
             self._cache.put(listed, records)
         return records

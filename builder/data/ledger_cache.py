@@ -55,6 +55,13 @@ class LedgerCache:
                 self._known.pop(path, None)
                 write_whole(path, canonical_json({"listed": _stamp(listed), "records": records}))
 
+    def forget(self, folder: str) -> None:
+        """What is known of the run in that folder."""
+        path = self._path(folder)
+        self._known.pop(path, None)
+        with contextlib.suppress(OSError):
+            path.unlink()
+
     def _path(self, folder: str) -> Path:
         return self._directory / f"{hashlib.sha256(folder.encode()).hexdigest()[:32]}.json"
 

@@ -197,3 +197,20 @@ def test_many_write_at_once(root: Objects) -> None:
     found = Ledger(root).read("run-1")
     assert len(found) == 24
     assert {record["state"] for record in found.values()} == {"succeeded"}
+
+
+def test_a_run_that_is_withdrawn_is_not_known_until_it_is_restored(root: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_cache, "_SETTLED", -5)
+    monkeypatch.setattr(ledger_cache, "_SURE", -5)
+    ledger = Ledger(root, tmp_path / "cache")
+    for run in ("stays", "goes"):
+        ledger.write(run, RUN, ENDED)
+        ledger.write(run, "gone", ENDED)  # a step of somebody's flow
+    whole = {entry.run: entry.records for entry in ledger.runs()}
+    ledger.withdraw("goes")
+    for again in (ledger, Ledger(root), Ledger(root, tmp_path / "cache")):
+        assert [entry.run for entry in again.runs(warn=pytest.fail)] == ["stays"]
+        assert again.read("goes") == {}
+        assert again.read("stays") == whole["stays"]
+    ledger.restore("goes")
+    assert {entry.run: entry.records for entry in Ledger(root, tmp_path / "cache").runs()} == whole

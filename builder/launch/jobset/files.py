@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder.data.checkpoints import blob_key, freeze, materialise
+from builder.data.checkpoints import blob_key, freeze, materialise, put_blob
 from builder.data.interface import Objects
 from builder.errors import DataError
 from builder.launch.interface import Job
-from builder.model.oci import sha256
 
 Stored = Mapping[str, Mapping[str, str]]
 """By path below the job's base: `{"checkpoint": digest}` of a directory, `{"blob": sha256}` of a file."""
@@ -136,10 +135,7 @@ def store(objects: Objects, base: Path, paths: Iterable[Path]) -> dict[str, dict
             if any(path.iterdir()):
                 found[name] = {"checkpoint": freeze(objects, path).digest}
         else:
-            data = path.read_bytes()  # a configuration, metrics
-            digest = sha256(data).removeprefix("sha256:")
-            objects.put(blob_key(digest), data, new=True)
-            found[name] = {"blob": digest}
+            found[name] = {"blob": put_blob(objects, path.read_bytes())}  # a configuration, metrics
     return found
 
 
