@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from builder.collect.manifests import ARTIFACTS, IMAGE, Inventory
 from builder.collect.needs import TIPS, Needs, Reason
 from builder.collect.scene import Scene
-from builder.errors import BuilderError, DepsError, RevisionError, SettingsError
+from builder.errors import BuilderError, DepsError, SettingsError
 from builder.image.base import Base
 from builder.image.deps import plan_deps
 from builder.image.prepare import Workshop, commit_files, find_base
@@ -39,14 +39,14 @@ def _note(needs: Needs, tags: list[str] | None, who: str) -> None:
 
 
 def _of_tip(scene: Scene, sha: str) -> list[str] | None:
-    """None where this clone lacks the commit, or its base cannot be found."""
+    """None where this clone lacks the commit, or cannot read it, or its base cannot be found."""
     try:
         commit = scene.git.commit(sha)
         settings, _ = at_commit(scene.settings, lambda path: scene.git.read_path(commit, path), sha)
-    except RevisionError:
-        return None
     except SettingsError:
         return []  # nobody can make an image of it
+    except BuilderError:
+        return None
     return _of_settings(scene.workshop, scene.git, commit, settings.image)
 
 
