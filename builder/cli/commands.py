@@ -20,6 +20,7 @@ GROUPS = {
         "base": "Pin the base image, or mirror it into your registry.",
         "deps": "Build the dependencies image or layers.",
         "verify": "Check that an image is exactly its commit.",
+        "test": "Run your tests in the image of a commit.",
     },
     "Ship": {
         "deploy": "Deploy the flows of a commit.",

@@ -74,13 +74,15 @@ def _bring_image(maker: Maker, request: Request) -> str:
     from builder.runs.docker import bring_image
 
     name, _, digest = request.reference.rpartition("@")
-    if name == maker.store.name:  # this machine may know the registry by another name than nodes do
-        pushed = maker.settings.store.target
-        image = maker.store.reference(digest) if pushed == "docker:" else f"{pushed}@{digest}"
-    else:
-        image = request.reference
+    image = local_name(maker, digest) if name == maker.store.name else request.reference
     bring_image(image, progress())
     return image
+
+
+def local_name(maker: Maker, digest: str) -> str:
+    """An image of the store as this machine calls it, which may know the registry by another name than nodes do."""
+    pushed = maker.settings.store.target
+    return maker.store.reference(digest) if pushed == "docker:" else f"{pushed}@{digest}"
 
 
 def _detached(execution: Execution, steps: Steps, *, wait: bool) -> RunResult:

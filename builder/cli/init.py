@@ -20,19 +20,28 @@ if TYPE_CHECKING:
 )
 @click.option("--flow", metavar="NAME", default="", help="Add a flow of that name to the builder.toml that is there.")
 @click.option("--own", is_flag=True, help="With --flow: a Metaflow flow of your own, flows/NAME.py, that runs at once.")
-@click.option("--force", is_flag=True, help="Replace a builder.toml that is there.")
+@click.option("--ci", "provider", type=click.Choice(["circleci", "github"]), help="Write what CI does; settings, too, if there are none.")
+@click.option("--force", is_flag=True, help="Replace a builder.toml that is there; with --ci the files of CI instead.")
 @click.option("--dry-run", is_flag=True, help="Print it and write nothing.")
-def command(repo: Path, flow: str, own: bool, force: bool, dry_run: bool) -> None:
+def command(repo: Path, flow: str, own: bool, provider: str | None, force: bool, dry_run: bool) -> None:
     """Look at the repository and write a builder.toml.
 
     Proposes base, dependencies, import path, the fine-tuning command and what to leave out; each with a comment. Read it
-    before you commit it. With --flow it adds a flow to the settings.
+    before you commit it. With --flow it adds a flow to the settings. With --ci it writes the file in which CircleCI, or
+    the files in which GitHub Actions, read what to do with every commit.
     """
     from builder.init import look, propose, render
 
     if own and not flow:
         raise UsageError("--own goes with --flow NAME", "such as --flow curate --own")
+    if flow and provider:
+        raise UsageError("--flow adds a flow, --ci writes what CI does: one of them")
     repository = look(repo)
+    if provider:
+        from builder.cli.writing_ci import write_ci
+
+        write_ci(repository, provider, force=force, dry_run=dry_run)
+        return
     if flow:
         _add_flow(repository, flow, own=own, dry_run=dry_run)
         return

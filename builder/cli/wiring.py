@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli import output
-from builder.errors import UsageError
+from builder.errors import SettingsError, UsageError
 from builder.settings import Settings, load
 from builder.stores.interface import Store
 
@@ -127,4 +128,15 @@ def workshop(store: Store, to: str, settings: Settings, sent: Callable[[str], ob
     root = cache_root(os.environ)
     place = BuildPlace(to or settings.store.target, os.environ.get("BUILDKIT_HOST", ""))
     artifacts = Artifacts(store, root / "artifacts", LayoutStore(root / "made"), sent=sent)
-    return Workshop(store, artifacts, blob_cache(os.environ), lambda text: open_base_store(text, settings), place, progress())
+    opened = partial(open_base_store, settings=settings)
+    return Workshop(store, artifacts, blob_cache(os.environ), opened, place, progress(), _until(settings))
+
+
+def _until(settings: Settings) -> float:
+    """Up to when [ci] wait has somebody else bring a base or dependencies. 0: nobody."""
+    from builder.settings import seconds
+
+    try:
+        return time.monotonic() + seconds(settings.ci.wait) if settings.ci.wait else 0.0
+    except ValueError as error:
+        raise SettingsError(f"[ci] wait, or BUILDER_CI_WAIT: expected {error}, got {settings.ci.wait}") from error

@@ -24,6 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
+from builder.aws import be_the_role
 from builder.data.interface import Found
 from builder.data.keys import check_key, check_prefix, is_key
 from builder.data.local_files import check_file, copy_verified, local_source, local_target
@@ -49,6 +50,7 @@ class S3Objects:
 
     def __init__(self, bucket: str, prefix: str = "", endpoint: str = "") -> None:
         self._bucket, self._prefix, self._endpoint = bucket, f"{prefix}/" if prefix else "", endpoint or None
+        be_the_role()
         self._session = botocore.session.get_session()
         self._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
         self._opening = threading.Lock()  # making a client is the one thing that threads must not do at once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from builder.aws import be_the_role
 from builder.errors import AuthError
 
 _OF_FILES = ("PROFILE", "DEFAULT_PROFILE", "SHARED_CREDENTIALS_FILE", "CONFIG_FILE", "WEB_IDENTITY_TOKEN_FILE", "CA_BUNDLE")
@@ -24,6 +25,7 @@ def _found() -> dict[str, str]:
     import boto3
     from botocore.exceptions import BotoCoreError
 
+    be_the_role()
     try:
         session = boto3.Session()
         credentials = session.get_credentials()

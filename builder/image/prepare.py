@@ -25,7 +25,8 @@ from builder.stores.interface import Store
 class Workshop:
     """Where images are made: the store they go to, where deps and tool layers are kept, what this machine remembers.
 
-    `open_store` opens the store that a base's name says; `place` is where a Dockerfile is built.
+    `open_store` opens the store that a base's name says; `place` is where a Dockerfile is built. `until` is the `time.monotonic()` up to
+    which what another job brings is waited for; 0 waits for nobody.
     """
 
     store: Store
@@ -34,6 +35,7 @@ class Workshop:
     open_store: Callable[[str], Store]
     place: BuildPlace = field(default_factory=BuildPlace)
     progress: Progress = SILENT
+    until: float = 0.0
 
 
 def prepare(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> Inputs:
@@ -42,10 +44,20 @@ def prepare(workshop: Workshop, git: Git, commit: Commit, settings: ImageSetting
     Raises SettingsError without a base, StoreError when it cannot be found, DepsError for dependencies that cannot be made here.
     """
     base = find_base(workshop, settings)
+    if workshop.until:
+        _wait(workshop, settings, commit_files(git, commit), base)
     deps = dependencies.resolve_deps(
         settings, commit_files(git, commit), base, workshop.artifacts, place=workshop.place, progress=workshop.progress
     )
     return _inputs(settings, base, deps, tool.resolve_tool(settings, base, workshop.artifacts, progress=workshop.progress))
+
+
+def _wait(workshop: Workshop, settings: ImageSettings, files: CommitFiles, base: Base) -> None:
+    from builder.image.elsewhere import wait_for_base, wait_for_deps
+
+    wait_for_base(workshop.store, base, workshop.until, workshop.progress)
+    recipe = dependencies.plan_deps(settings, files, base)
+    wait_for_deps(recipe, workshop.artifacts, workshop.until, workshop.progress)
 
 
 def foresee(workshop: Workshop, git: Git, commit: Commit, settings: ImageSettings) -> tuple[Inputs, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from builder.init import dockerfile, dockerignore, training
 from builder.init.dockerignore import Translated
@@ -13,14 +13,23 @@ from builder.init.training import Training
 _HASHED = re.compile(r"--hash=sha256:")
 _DOCKERFILE = re.compile(r"(?:.*/)?(?:Dockerfile(?:\.[\w-]+)?|[\w-]+\.[Dd]ockerfile)\Z")
 _REQUIREMENTS = re.compile(r"(?:.*/)?requirements[\w.-]*\.(?:txt|lock)\Z|(?:.*/)?requirements/[\w.-]+\.txt\Z")
+_TEST = re.compile(r"(?:.*/)?(?:test_[\w-]+|[\w-]+_test|conftest)\.py\Z")
+_PYTEST = re.compile(r"^\s*(?:.*\s)?pytest\b", re.MULTILINE)
+
+OUR_DOCKERFILE = "dockerfiles/pytorch/Dockerfile"
+"""Where it goes in a repository, which is where it is in this tool, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Either `dockerfile` (with `context`) or `lock` is proposed, or neither; `advice` says what to do instead, a line each."""
+    """Either `dockerfile` (with `context`) or `lock` is proposed, or neither; `advice` says what to do instead, a line each.
+
+    `requirements`: the file that the Dockerfile installs, where that must be said.
+    """
 
     dockerfile: str = ""
     context: tuple[str, ...] = ()
+    requirements: str = ""
     lock: str = ""
     advice: tuple[str, ...] = ()
 
@@ -38,6 +47,7 @@ class Proposal:
     submodules: bool = False
     dependencies: Dependencies = field(default_factory=Dependencies)
     training: Training = field(default_factory=Training)
+    test: tuple[str, ...] = ()
 
 
 def propose(repository: Repository) -> Proposal:
@@ -55,7 +65,17 @@ def propose(repository: Repository) -> Proposal:
         submodules=".gitmodules" in repository.files,
         dependencies=_dependencies(repository, files),
         training=training.find(repository, roots),
+        test=_test(repository),
     )
+
+
+def with_dockerfile(proposal: Proposal, repository: Repository) -> Proposal:
+    """For a repository that lists packages, and has neither a lock nor a Dockerfile: the Dockerfile that comes with this tool."""
+    requirements = next(iter(_requirements(repository)), "")
+    if proposal.dependencies.dockerfile or proposal.dependencies.lock or not requirements or _dockerfiles(repository):
+        return proposal
+    said = requirements if requirements != "requirements.txt" else ""
+    return replace(proposal, dependencies=Dependencies(dockerfile=OUR_DOCKERFILE, context=(requirements,), requirements=said))
 
 
 def _dockerfiles(repository: Repository) -> list[tuple[str, dockerfile.Dockerfile]]:
@@ -75,11 +95,23 @@ def _dependencies(repository: Repository, files: list[tuple[str, dockerfile.Dock
     ready = next(((path, found) for path, found in files if found.takes_base), None)
     if ready:
         return Dependencies(dockerfile=ready[0], context=_tracked(repository, ready[1].copied))
-    requirements = sorted((path for path in repository.files if _REQUIREMENTS.match(path)), key=lambda path: (path.count("/"), path))
+    requirements = _requirements(repository)
     locked = next((path for path in requirements if _HASHED.search(repository.text(path))), "")
     if locked:
         return Dependencies(lock=locked)
     return Dependencies(advice=tuple(_advice(repository, files, requirements)))
+
+
+def _requirements(repository: Repository) -> list[str]:
+    return sorted((path for path in repository.files if _REQUIREMENTS.match(path)), key=lambda path: (path.count("/"), path))
+
+
+def _test(repository: Repository) -> tuple[str, ...]:
+    """pytest, where there are tests for it and what is installed names it."""
+    has_tests = any(_TEST.match(path) for path in repository.files)
+    lists = (path for path in repository.files if _REQUIREMENTS.match(path) or _DOCKERFILE.match(path))
+    installed = has_tests and any(_PYTEST.search(repository.text(path)) for path in lists)
+    return ("python", "-m", "pytest") if installed else ()
 
 
 def _advice(repository: Repository, files: list[tuple[str, dockerfile.Dockerfile]], requirements: list[str]) -> list[str]:

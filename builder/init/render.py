@@ -20,7 +20,8 @@ _CONTRACT = (
 
 def render(proposal: Proposal) -> str:
     """The file's text; `load` accepts it as it is."""
-    parts = [_image(proposal), _deps(proposal.dependencies), _store(), render_flow("finetune", "finetune", proposal.training)]
+    flow = render_flow("finetune", "finetune", proposal.training)
+    parts = [_image(proposal), _deps(proposal.dependencies), _store(), flow, _ci(proposal.test)]
     return (
         "# What every commit's image is made of, and how its flows run. Every key is in builder's documentation,\n"
         "# on the page Settings of its reference; `builder doctor` checks what is written here.\n\n" + "\n\n".join(parts) + "\n"
@@ -60,7 +61,8 @@ def _exclude(proposal: Proposal) -> list[str]:
 def _deps(found: Dependencies) -> str:
     if found.dockerfile:
         context = f"\ncontext = {_list(found.context)}  # exactly these are sent to the build" if found.context else ""
-        return f"[image.deps]\ndockerfile = {_text(found.dockerfile)}{context}"
+        said = f"\nargs = {{ REQUIREMENTS = {_text(found.requirements)} }}" if found.requirements else ""
+        return f"[image.deps]\ndockerfile = {_text(found.dockerfile)}{context}{said}"
     if found.lock:
         return f'[image.deps]\nlock = {_text(found.lock)}\n# provided = ["torch"]  # what the base has already'
     advice = "".join(f"\n#   {_comment(line)}" for line in found.advice)
@@ -73,6 +75,11 @@ def _store() -> str:
         "[store]\n"
         "# to = \"registry.example.com/team/images\"  # without it images go to oci:.builder/images on this disk"
     )  # fmt: skip
+
+
+def _ci(test: Sequence[str]) -> str:
+    command = f"test = {_list(test)}" if test else '# test = ["python", "-m", "pytest"]  # when empty: whether Python can read every file'
+    return f"# `builder test` runs it in the image of a commit, and CI in that of every commit.\n[ci]\n{command}"
 
 
 def render_flow(name: str, kind: str, found: Training) -> str:

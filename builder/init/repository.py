@@ -20,11 +20,12 @@ _URL = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.+)\Z")
 @dataclass(frozen=True, slots=True)
 class Repository:
     """`root` is the working tree's top; `files` are the tracked files, sorted; `remote` is the URL of origin (or of the only remote)
-    as git has it, or empty."""
+    as git has it, or empty. `branch` is the remote's default branch, as far as this clone knows it."""
 
     root: Path
     files: tuple[str, ...]
     remote: str = ""
+    branch: str = "main"
 
     def text(self, path: str) -> str:
         """The file's text, empty when it is not tracked, not there or no file. Of long files the beginning."""
@@ -51,12 +52,21 @@ def look(start: Path) -> Repository:
             if repo.working_tree_dir is None:
                 raise SourceError(f"{start.resolve()} is in a bare repository", "go into a working tree of it: `git worktree add DIR`")
             names = repo.git.ls_files("-z", stdout_as_string=False, strip_newline_in_stdout=False).split(b"\0")
-            return Repository(Path(repo.working_tree_dir), tuple(sorted(_readable(names))), _remote(repo))
+            return Repository(Path(repo.working_tree_dir), tuple(sorted(_readable(names))), _remote(repo), _branch(repo))
     except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
         hint = "go into one or give --repo DIR; a new one: `git init`"
         raise SourceError(f"{start.resolve()} is not in a git repository's working tree", hint) from error
     except git.GitCommandError as error:
         raise SourceError(f"{start.resolve()}: {str(error.stderr).strip()}", "`git status` there shows the same") from error
+
+
+def _branch(repo: Repo) -> str:
+    """What the clone was told, else the one of the usual names that is there, else the one that is checked out."""
+    told = repo.git.for_each_ref("--format=%(symref:lstrip=3)", "refs/remotes/*/HEAD").split()
+    here = [head.name for head in repo.heads]
+    named = next((name for name in ("main", "master") if name in here), "")
+    current = "" if repo.head.is_detached else repo.active_branch.name
+    return next(iter(told), "") or named or current or "main"
 
 
 def _remote(repo: Repo) -> str:

@@ -50,7 +50,8 @@ def run_in_docker(execution: Execution, environ: Mapping[str, str], tell: Tell) 
 
 
 def bring_image(image: str, progress: Progress) -> None:
-    """Pulls the image, named by digest or id, unless the engine has it; with the credentials that `docker login` left."""
+    """Pulls the image, named by digest or id, unless the engine has it; with the credentials that `docker login` left, or those that the
+    registry's cloud gives this machine."""
     from docker.errors import ImageNotFound
 
     with engine() as client:
@@ -62,10 +63,18 @@ def bring_image(image: str, progress: Progress) -> None:
             raise LaunchError(f"the Docker engine has no image {image}", "somebody removed it: builder image --to docker: makes it again")
         with progress.task(f"pulling {name}", unit="bytes") as advance:
             done: dict[str, int] = {}
-            for line in client.api.pull(name, tag=digest, stream=True, decode=True):
+            for line in client.api.pull(name, tag=digest, stream=True, decode=True, auth_config=_credential(name)):
                 if "error" in line:
                     raise LaunchError(f"the Docker engine cannot pull {image}: {line['error']}", f"docker pull {image}")
                 advance(_received(line, done))
+
+
+def _credential(repository: str) -> dict[str, str] | None:
+    """None leaves it to Docker's own configuration."""
+    from builder.stores.registry.credentials import given_credential
+
+    found = given_credential(repository.partition("/")[0])
+    return {"username": found.username, "password": found.password} if found else None
 
 
 def _received(line: Mapping[str, Any], done: dict[str, int]) -> int:

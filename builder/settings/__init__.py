@@ -8,6 +8,7 @@ from builder.settings.effective import at_commit, image_key
 from builder.settings.flows import ErrorSettings, ExternalSettings, FlowSettings, ScoreSettings
 from builder.settings.keeping import GcSettings, HousekeepSettings, WatchSettings
 from builder.settings.load import ENVIRONMENT, FILE, load
+from builder.settings.pipelines import CiSettings
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
@@ -28,6 +29,7 @@ from builder.settings.tables import DepsSettings, ImageSettings, Settings, Store
 __all__ = [
     "ENVIRONMENT",
     "FILE",
+    "CiSettings",
     "DataSettings",
     "DeploySettings",
     "DepsSettings",

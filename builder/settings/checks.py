@@ -79,6 +79,12 @@ def public_url(value: str) -> None:
         raise ValueError('a URL such as "https://git.example.com/team/repository", without user and password')
 
 
+def word(value: str) -> None:
+    """It becomes a word of a command line in a file of others'."""
+    if value and not re.fullmatch(r"[A-Za-z0-9@=_.,/:+%#-]+", value):
+        raise ValueError("one word without spaces, quotes and other characters of a shell")
+
+
 def command(value: tuple[str, ...]) -> None:
     if any("\0" in word for word in value):
         raise ValueError("words without NUL characters")

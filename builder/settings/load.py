@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "BUILDER_RUN_ON": ("run", "on"),
     "BUILDER_DATA_ROOT": ("data", "root"),
     "BUILDER_DATA_ENDPOINT": ("data", "endpoint"),
+    "BUILDER_CI_WAIT": ("ci", "wait"),
 }
 """Variables that stand above the file. None of [image]: a commit's image must not depend on somebody's shell."""
 

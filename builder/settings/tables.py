@@ -11,6 +11,7 @@ from builder.settings import checks
 from builder.settings.fields import key, table
 from builder.settings.flows import FlowSettings
 from builder.settings.keeping import GcSettings, HousekeepSettings, WatchSettings
+from builder.settings.pipelines import CiSettings
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
@@ -107,6 +108,7 @@ class Tables:
     watch: WatchSettings = field(default_factory=WatchSettings)
     housekeep: HousekeepSettings = field(default_factory=HousekeepSettings)
     gc: GcSettings = field(default_factory=GcSettings)
+    ci: CiSettings = field(default_factory=CiSettings)
 
 
 @dataclass(frozen=True, slots=True)

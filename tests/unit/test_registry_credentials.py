@@ -13,7 +13,7 @@ import pytest
 from builder.errors import AuthError, StoreError
 from builder.model.reference import DOCKER_HUB, Repository
 from builder.stores.registry import ecr
-from builder.stores.registry.credentials import Credential, docker_credential, find_credential
+from builder.stores.registry.credentials import Credential, docker_credential, find_credential, given_credential
 
 ECR_HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
@@ -183,3 +183,24 @@ def test_aws_without_credentials_is_plain(docker_config: Path, monkeypatch: pyte
         find_credential(ECR_HOST)
     with pytest.raises(StoreError, match="team/app"):
         ecr.create_repository(Repository(ECR_HOST, "team/app"))
+
+
+def test_a_job_of_github_opens_its_own_registry_with_its_own_token(docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "t0ken")
+    monkeypatch.setenv("GITHUB_ACTOR", "ada")
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert find_credential("ghcr.io") is None, "somebody's own token, which may be for other things"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert find_credential("ghcr.io") == Credential("ada", "t0ken")
+    assert given_credential("ghcr.io") == Credential("ada", "t0ken")
+    assert find_credential("evil.example") is None
+    docker_config.write_text(json.dumps({"auths": {"ghcr.io": auth("me", "x")}}))
+    assert find_credential("ghcr.io") == Credential("me", "x")
+    assert given_credential("ghcr.io") is None, "Docker knows it already"
+
+
+def test_a_cloud_gives_nothing_for_other_hosts(aws: object, docker_config: Path) -> None:
+    assert given_credential("registry.example") is None
+    given = given_credential(ECR_HOST)
+    assert given is not None
+    assert given.username == "AWS"

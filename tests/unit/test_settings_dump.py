@@ -89,6 +89,10 @@ remotes = ["https://git.example.com/team/mirror"]
 [housekeep]
 green = 5
 code = "3d"
+
+[ci]
+test = ["pytest", "-q"]
+branch = "trunk"
 """
 
 

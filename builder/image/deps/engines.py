@@ -12,6 +12,7 @@ from pathlib import Path
 
 from builder import process
 from builder.errors import DepsError, ProcessError, ProgramMissingError
+from builder.image.deps.logins import docker_config
 from builder.model.oci import is_digest
 from builder.model.reference import DOCKER_HUB
 
@@ -102,16 +103,17 @@ def build_with_buildctl(request: BuildRequest, address: str) -> str:
 
 
 def build_with_docker(request: BuildRequest) -> str:
-    """Builds in the Docker engine and pushes with its client's credentials."""
+    """Builds in the Docker engine and pushes with its client's credentials, or those of the registry's cloud."""
     name = f"{_as_docker_says(request.repository)}:{built_tag(request.key)}"
     buildx = process.run(("docker", "buildx", "version"), check=False).returncode == 0
     command = ("docker", "buildx", "build", "--load", "--provenance=false") if buildx else ("docker", "build")
     options = [f"--build-arg={key}={value}" for key, value in sorted(request.args.items())] + [f"--platform={request.platform}"]
     options += [f"--target={request.target}"] if request.target else []
     # env(1): the older of these clients builds with BuildKit only when this variable says so.
-    argv = ["env", "DOCKER_BUILDKIT=1", *command, "--progress=plain", *options]
-    _run([*argv, "--file", str(request.dockerfile), "--tag", name, str(request.context)])
-    _run(["docker", "push", name])
+    argv = ["DOCKER_BUILDKIT=1", *command, "--progress=plain", *options]
+    with docker_config([request.repository, request.args.get("BASE", "")]) as words:
+        _run(["env", *words, *argv, "--file", str(request.dockerfile), "--tag", name, str(request.context)])
+        _run(["env", *words, "docker", "push", name])
     return built_tag(request.key)
 
 

@@ -18,7 +18,7 @@ from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.code import bring_code, tree_of
 
 FOLDER = "tools"
-_OWN = ("__init__.py", "errors.py", "own_folder.py", "model", "data", "settings", "launch")
+_OWN = ("__init__.py", "aws.py", "errors.py", "own_folder.py", "model", "data", "settings", "launch")
 _PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 _BESIDE = {"botocore": ("cacert.pem", "data/*.json", "data/s3/**/*")}
 _MAIN = "from builder.launch.slurm.aboard import main\n\nmain()\n"

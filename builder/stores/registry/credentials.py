@@ -15,6 +15,8 @@ from builder.errors import AuthError
 from builder.model.reference import DOCKER_HUB
 from builder.stores.registry.patience import Notice, silent
 
+GITHUB = "ghcr.io"
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -35,10 +37,35 @@ Credentials = Callable[[str], "Credential | None"]
 
 
 def find_credential(host: str, notice: Notice = silent) -> Credential | None:
-    """Docker's configuration first; for an ECR host without an entry there, AWS. `notice` hears of a file that is of no use."""
+    """Docker's configuration first; for a host without an entry there, what its cloud gives. `notice` hears of a file that is of no use."""
+    return docker_credential(host, notice) or _of_cloud(host)
+
+
+def given_credential(host: str) -> Credential | None:
+    """What the host's cloud gives, where Docker's own configuration, which Docker itself reads, has nothing."""
+    if host != GITHUB and not _is_ecr(host):
+        return None
+    return None if docker_credential(host, silent) else _of_cloud(host)
+
+
+def _of_cloud(host: str) -> Credential | None:
+    """AWS for an ECR host; for GitHub's, inside of a job of GitHub Actions, the job's own token.
+
+    https://docs.github.com/en/packages/managing-github-packages-using-github-actions-workflows
+    """
+    if host == GITHUB and os.environ.get("GITHUB_ACTIONS") and os.environ.get("GITHUB_TOKEN"):
+        return Credential(os.environ.get("GITHUB_ACTOR") or "token", os.environ["GITHUB_TOKEN"])
+    if not _is_ecr(host):
+        return None
     from builder.stores.registry import ecr
 
-    return docker_credential(host, notice) or (ecr.credential(host) if ecr.region(host) else None)
+    return ecr.credential(host)
+
+
+def _is_ecr(host: str) -> bool:
+    from builder.stores.registry import ecr
+
+    return bool(ecr.region(host))
 
 
 def docker_credential(host: str, notice: Notice = silent) -> Credential | None:

@@ -9,6 +9,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
+from builder.aws import be_the_role
 from builder.errors import AuthError, StoreError
 from builder.model.reference import Repository
 
@@ -55,6 +56,7 @@ def create_repository(repository: Repository) -> None:
 def client(host: str) -> Any:
     import boto3
 
+    be_the_role()
     return boto3.Session().client("ecr", region_name=region(host))  # the default session would keep the credentials it once found
 
 

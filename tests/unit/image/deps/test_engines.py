@@ -50,3 +50,23 @@ def test_the_hint_is_about_what_failed(tmp_path: Path, monkeypatch: pytest.Monke
         build_with_docker(request)
     assert said in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_what_a_cloud_gives_goes_along_and_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    (own / "cli-plugins").mkdir(parents=True)
+    (own / "config.json").write_text('{"auths": {"other.test": {"auth": "eDp5"}}, "proxies": {}}')
+    seen = tmp_path / "seen"
+    docker(
+        tmp_path, monkeypatch, f'echo "$1 $DOCKER_CONFIG" >> {seen}; ls $DOCKER_CONFIG >> {seen}; cat $DOCKER_CONFIG/config.json >> {seen}'
+    )
+    for name, value in {"DOCKER_CONFIG": str(own), "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada", "GITHUB_TOKEN": "t0ken"}.items():
+        monkeypatch.setenv(name, value)
+    build_with_docker(BuildRequest(tmp_path / "Dockerfile", tmp_path, {}, "", "linux/amd64", "ghcr.io/team/x", "key"))
+    told = seen.read_text()
+    assert told.count('"ghcr.io": {"auth": "YWRhOnQwa2Vu"}') == 2, "the build, and the push"
+    assert told.count('"other.test": {"auth": "eDp5"}') == 2 + 1  # and once where it asks for buildx, with what is its own
+    assert "cli-plugins" in told
+    used = {line.split()[1] for line in told.splitlines() if line.startswith(("buildx build", "push"))} - {str(own)}
+    assert not any(Path(directory).exists() for directory in used)
+    assert (own / "config.json").read_text() == '{"auths": {"other.test": {"auth": "eDp5"}}, "proxies": {}}'
