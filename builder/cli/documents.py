@@ -91,8 +91,9 @@ DOCUMENTS = {
     ),
     "builder deploy": Document(
         {
-            "commit": "the 40 digits of its sha",
+            "commit": "the 40 digits of its sha; with `--rollback` of the one that is live again",
             "looked": "whether this only says what would be done (`--diff`, `--dry-run`)",
+            "recorded": "the commit that was made of a directory's files, in their repository; empty when none was",
             "objects": "in the order in which they were done",
         },
         {

@@ -153,6 +153,22 @@ DOCUMENTS_OF_RUNS = {
         },
         {},
     ),
+    "builder show FLOW --history": Document(
+        {
+            "schedule": "the schedule's name",
+            "when": "it started that from then on, in UTC",
+            "until": "until then, in UTC; empty while it does",
+            "commit": "the 40 digits of its sha",
+            "subject": "the first line of the commit's message",
+            "reference": "the image by digest",
+            "template": "that the schedule started",
+            "who": "who deployed it, or rolled back; of what was only seen in the cluster the program that changed it last",
+            "how": "`deploy`, `rollback`, or `seen`: it is so in the cluster, and nobody wrote it down",
+            "before": "the commit that the schedule started until then; empty when none is known",
+        },
+        {},
+        many=True,
+    ),
     "builder compare": Document(
         {
             "flow": "whose runs are compared",

@@ -14,12 +14,13 @@ import click
 from builder.cli import output
 from builder.errors import BuilderError
 
-FAILED, USAGE, INTERRUPTED, PIPE = 1, 2, 130, 141
+FAILED, USAGE, UNKNOWN, INTERRUPTED, PIPE = 1, 2, 3, 130, 141
 
 EXIT_CODES = {
     0: "done, or nothing to do",
     1: "it failed; the message says what and what to do next",
     2: "the command line, a revision or the settings ask for something that cannot be",
+    UNKNOWN: "`--diff` could not tell: it failed, where 1 means that something differs",
     4: "a server wants credentials, or refuses those it got",
     INTERRUPTED: "interrupted (ctrl-C)",
     PIPE: "the reader of the output went away",
@@ -35,6 +36,8 @@ class Flags:
     """What the global options said. They may stand before or after the command's name."""
 
     verbose: bool = False
+    failed: int = FAILED
+    """What a failure ends with: UNKNOWN in a command whose 1 says something else."""
 
 
 def guarded(body: Callable[[], object], flags: Flags) -> int:
@@ -43,7 +46,7 @@ def guarded(body: Callable[[], object], flags: Flags) -> int:
         code = body()
         output.flush()
     except output.LostError as error:
-        return _lost(error.cause)
+        return _lost(error.cause, flags.failed)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
@@ -51,17 +54,17 @@ def guarded(body: Callable[[], object], flags: Flags) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
         if isinstance(error, OSError) and _of_click(error):
-            return _lost(error)
+            return _lost(error, flags.failed)
         if flags.verbose:
             _traceback()
-        return _explain(error, flags.verbose)
+        return _explain(error, flags)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception, verbose: bool) -> int:
+def _explain(error: Exception, flags: Flags) -> int:
     if isinstance(error, BuilderError):
         output.error(error.message, error.hint)
-        return error.exit_code
+        return flags.failed if error.exit_code == FAILED else error.exit_code
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "builder"
         output.error(error.format_message(), _of_a_commit(error) or f"`{path} --help` shows what it takes")
@@ -71,10 +74,10 @@ def _explain(error: Exception, verbose: bool) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _PLAIN:
         output.error(*_of_the_system(error))
-        return FAILED
-    again = "" if verbose else "run it again with -v to see where, and report it with what that prints"
+        return flags.failed
+    again = "" if flags.verbose else "run it again with -v to see where, and report it with what that prints"
     output.error(f"internal error: {type(error).__name__}: {error}", again)
-    return FAILED
+    return flags.failed
 
 
 def _of_a_commit(error: click.UsageError) -> str:
@@ -105,10 +108,10 @@ def _of_click(error: OSError) -> bool:
     return frame is not None
 
 
-def _lost(error: OSError) -> int:
+def _lost(error: OSError, failed: int) -> int:
     """stdout takes no more. Nobody reads it: no error. What is still buffered must not raise again when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return PIPE
     output.error(f"cannot write to stdout: {error.strerror}", "what was asked for may be done: only its result could not be printed")
-    return FAILED
+    return failed

@@ -8,26 +8,44 @@ from typing import Any
 
 _SHOWN = 100
 _MISSING = object()
+_OF_THE_SERVER = frozenset({"creationTimestamp", "uid", "resourceVersion", "generation", "managedFields", "selfLink", "ownerReferences"})
+"""Keys of an object's metadata that no manifest has (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta)."""
+_OF_OTHERS = ("kubectl.kubernetes.io/", "argocd.argoproj.io/tracking-id", "app.kubernetes.io/instance", "kustomize.toolkit.fluxcd.io/name")
+"""Labels and annotations with which whoever applied an object marks it, by how they begin (`.../name` and `.../namespace` are Flux's)."""
 
 
 def differences(wanted: Mapping[str, Any], there: Mapping[str, Any], *, exact: bool = False) -> tuple[str, ...]:
     """A line for every field that `wanted` names and `there` has otherwise: `spec.timezone: "UTC" -> "Europe/Berlin"`.
 
-    With `exact` fields that only `there` has count, too. The object's namespace is where it is, and no difference.
+    With `exact` fields that only `there` has count, too, unless they are a server's or a tool's that applied it. The object's namespace
+    is where it is, and no difference.
     """
-    return tuple(_compare(wanted, there, "", exact))
+    return tuple(_compare(wanted, without_others(there) if exact else there, "", exact))
+
+
+def without_others(there: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what a server adds to it, and those that apply it: `kubectl get -o yaml` made into a manifest again."""
+    if not isinstance(there.get("metadata"), Mapping):
+        return dict(there)
+    metadata = {key: value for key, value in there["metadata"].items() if key not in _OF_THE_SERVER}
+    for marks in ("labels", "annotations"):
+        if isinstance(metadata.get(marks), Mapping):
+            metadata[marks] = {key: value for key, value in metadata[marks].items() if not str(key).startswith(_OF_OTHERS)}
+            if not metadata[marks]:
+                del metadata[marks]
+    return {**{key: value for key, value in there.items() if key != "status"}, "metadata": metadata}
 
 
 def _compare(wanted: Any, there: Any, path: str, exact: bool) -> Iterator[str]:
     if isinstance(wanted, Mapping) and isinstance(there, Mapping):
-        names = sorted({*wanted, *there}) if exact else sorted(wanted)
+        names = sorted({*wanted, *there}, key=str) if exact else sorted(wanted)
         for name in names:
             if f"{path}.{name}" != ".metadata.namespace":
                 yield from _compare(wanted.get(name, _MISSING), there.get(name, _MISSING), f"{path}.{name}", exact)
     elif _is_list(wanted) and _is_list(there) and len(wanted) == len(there):
         for index, (inner, other) in enumerate(zip(wanted, there, strict=True)):
             yield from _compare(inner, other, f"{path}[{_named(inner, index)}]", exact)
-    elif wanted != there:
+    elif wanted != there or isinstance(wanted, bool) != isinstance(there, bool):  # to Python True is 1; to a server it is not
         yield f"{path.lstrip('.')}: {_show(there)} -> {_show(wanted)}"
 
 

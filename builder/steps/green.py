@@ -7,6 +7,7 @@ green/<flow>/<ended>-<run>              those at commits of the default branch, 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from builder.data.interface import Objects
@@ -46,8 +47,16 @@ def same(objects: Objects, identity: str) -> dict[str, Any] | None:
 
 
 def _newest(objects: Objects, prefix: str, wanted: Any) -> dict[str, Any] | None:
+    return next(filter(wanted, _newest_first(objects, prefix)), None)
+
+
+def newest_first(objects: Objects, flow: str) -> Iterator[dict[str, Any]]:
+    """Every green run of a flow, read as it is asked for."""
+    return _newest_first(objects, f"green/{flow}/")
+
+
+def _newest_first(objects: Objects, prefix: str) -> Iterator[dict[str, Any]]:
     for key in sorted((found.key for found in objects.list(prefix)), reverse=True):
         data = objects.get(key)
-        if data is not None and wanted(found := json.loads(data)):
-            return dict(found)
-    return None
+        if data is not None:
+            yield dict(json.loads(data))

@@ -255,7 +255,7 @@ def test_a_run_carries_the_spec_of_a_template_that_argo_may_not_know(tmp_path: P
         ({"a": "x" * 200}, {"a": ""}, (f'a: "" -> "{"x" * 96}...',)),
         ({"metadata": {"namespace": "a"}}, {"metadata": {"namespace": "b"}}, ()),
         ({"a": {}}, {"a": "text"}, ('a: "text" -> {}',)),
-        ({"a": True}, {"a": 1}, ()),
+        ({"a": True}, {"a": 1}, ("a: 1 -> true",)),
     ],
 )
 def test_differences(wanted: dict[str, Any], there: dict[str, Any], lines: tuple[str, ...]) -> None:
