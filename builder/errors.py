@@ -130,5 +130,9 @@ class NotifyError(BuilderError):
     """A message did not go out. Says nothing that is secret."""
 
 
+class ForgeError(BuilderError):
+    """The forge (GitHub) was not told of images, or cannot be asked. Holds no token."""
+
+
 class TrackerError(BuilderError):
     """An experiment tracker was not told of a run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,11 @@ _REVISION: dict[str, Any] = {"default": "", "shell_complete": complete.revision}
 @click.option("--base", metavar="REF", default="", help="Instead of [image] base: a reference by digest, oci:DIR@sha256:... or scratch.")
 @click.option("--dirty", is_flag=True, help="The working tree as it is, untracked files too; ignored ones stay out.")
 @click.option("--include", metavar="GLOB", multiple=True, help="With --dirty: let in untracked files over 10 MB or that look like secrets.")
-@click.option("--missing", is_flag=True, help="Every first-parent commit back to the newest that has an image; at most 200.")
+@click.option("--missing", is_flag=True, help="Every first-parent commit that has none, back to where all have one; at most 200.")
 @click.option("--since", metavar="REV", help="With --missing: back to this commit instead.", **_REVISION)
 @click.option("--refresh", is_flag=True, help="Build with today's inputs, even if the commit has an image.")
 @click.option("--with-base", is_flag=True, help="Copy the base's layers into an oci:DIR too, so that it is complete.")
+@click.option("--report", is_flag=True, help="Tell the forge: a status for each commit, a comment on the pull request ([forge]).")
 @click.option("--dry-run", is_flag=True, help="Print the plan: every layer, and what nodes would pull. Write nothing.")
 @output.format_option("table", "json", "name")
 def command(
@@ -43,6 +44,7 @@ def command(
     since: str,
     refresh: bool,
     with_base: bool,
+    report: bool,
     dry_run: bool,
     form: str,
 ) -> None:
@@ -54,17 +56,16 @@ def command(
     _check(dirty=dirty, include=include, missing=missing, since=since, revision=revision)
     if with_base and dry_run:
         raise UsageError("--with-base copies and --dry-run writes nothing: one of them")
+    if report and (dirty or dry_run):
+        raise UsageError("--report is about commits that got their images: it goes with neither --dirty nor --dry-run")
     from builder.cli.making import making
+    from builder.cli.reporting import reporting
 
     with making(repo, to, base, refresh=refresh, dry_run=dry_run) as maker:
         if with_base:
             maker.layout()  # before anything is made
-        if missing:
-            built: Iterable[BuiltImage] = maker.missing(revision or "HEAD", since)
-        elif dirty:
-            built = [maker.working_tree(include)]
-        else:
-            built = [maker.one(revision or "HEAD")]
+        revision = revision or "HEAD"
+        built = maker.missing(revision, since) if missing else _one(maker, "" if dirty else revision, include)
         if with_base:
             built = maker.with_bases(built)
         if dry_run:
@@ -72,10 +73,21 @@ def command(
 
             plan.show(built, form, maker.unmade)
         else:
-            _show(built, form, maker)
-        if maker.skipped:
-            skipped = output.plural(len(maker.skipped), "commit")
-            raise SourceError(f"{skipped} could not be made into an image: see above", "--since REV leaves out REV and what is older")
+            with reporting(maker, revision, missing=missing, report=report) as reporter:
+                _show(reporter.watch(built), form, maker)
+        _mention_skipped(maker)
+
+
+def _one(maker: Maker, revision: str, include: Sequence[str]) -> Iterator[BuiltImage]:
+    """Of the revision, or of the working tree where there is none."""
+    yield maker.one(revision) if revision else maker.working_tree(include)
+
+
+def _mention_skipped(maker: Maker) -> None:
+    """Those in gaps are no failure of this build: the one that first met them failed, and each later one tries again."""
+    if count := len(maker.skipped.keys() - maker.gaps):
+        text = f"{output.plural(count, 'commit')} could not be made into an image: see above"
+        raise SourceError(text, "--since REV leaves out REV and what is older")
 
 
 def _check(*, dirty: bool, include: Sequence[str], missing: bool, since: str, revision: str) -> None:

@@ -59,8 +59,12 @@ class Maker:
         self._said: set[str] = set()
         self._sent: set[str] = set()
         self._answers: dict[str, bool] = {}
-        self.skipped: list[str] = []
-        """Commits that `missing` could not make an image of."""
+        self.wanted: tuple[Commit, ...] = ()
+        """Commits that an image was asked of, oldest first: of `missing` those that have none."""
+        self.skipped: dict[str, str] = {}
+        """Commits that `missing` could not make an image of, by their sha, and why."""
+        self.gaps: frozenset[str] = frozenset()
+        """Those of `wanted` above which there are images: a build has told of them already, or people do without."""
         self.unmade: list[str] = []
         """What a dry run left out, as it is not made yet: then digests are not those of the real run."""
 
@@ -72,6 +76,7 @@ class Maker:
 
     def one(self, revision: str) -> BuiltImage:
         commit = self.git.resolve(revision)
+        self.wanted = (commit,)
         if revision == "HEAD" and self.image_settings(commit) != self._with_base(self.settings.image):
             self.say_once("[image] in the working tree is not the commit's, which counts; commit it, or use --dirty", output.note)
         return self.make(commit)
@@ -98,6 +103,7 @@ class Maker:
         found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
         count = output.plural(len(found.commits), "commit") if found.commits else "no commit is"
         output.note(f"{count} without an image; the search ended at {found.stopped}")
+        self.wanted, self.gaps = found.commits, found.gaps
         for image in build_images(self.git, self.store, self._with_inputs(found.commits), skip=self._skip):
             yield self._count_below(image)
 
@@ -115,7 +121,7 @@ class Maker:
             return None
 
     def _skip(self, commit: Commit, error: BuilderError) -> None:
-        self.skipped.append(commit.sha)
+        self.skipped[commit.sha] = error.message
         output.warn(f"{commit.sha[:12]} {commit.subject[:60]}: skipped: {error.message}")
 
     def make(self, commit: Commit) -> BuiltImage:

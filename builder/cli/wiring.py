@@ -18,6 +18,7 @@ from builder.stores.interface import Store
 
 if TYPE_CHECKING:
     from builder.cluster.interface import Cluster
+    from builder.forge import Forge, Here
     from builder.image.prepare import Workshop
 
 INSECURE_OPTION = "--insecure-registry"
@@ -112,6 +113,20 @@ def open_cluster(settings: Settings) -> Cluster:
     from builder.cluster.kubernetes import connect
 
     return connect(settings.deploy.namespace, settings.deploy.context)
+
+
+def build_here() -> Here:
+    """What the CI system says of the build that we are in."""
+    from builder.forge.here import where_we_are
+
+    return where_we_are(os.environ, lambda path: Path(path).read_bytes())
+
+
+def open_forge(settings: Settings, remote: str) -> Forge:
+    """Where pull requests are. `remote` is the URL that the clone came from. Raises ForgeError without a token or a repository."""
+    from builder.forge import open_forge
+
+    return open_forge(settings.in_force.forge, build_here(), remote, os.environ)
 
 
 def workshop(store: Store, to: str, settings: Settings, sent: Callable[[str], object]) -> Workshop:

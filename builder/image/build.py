@@ -50,6 +50,7 @@ def build_images(
     with _threads(_WORKERS, "layer") as pool, _threads(1, "name") as namer:
         pending: deque[Future[BuiltImage]] = deque()
         composed: Composed | None = None
+        last: Future[BuiltImage] | None = None
         asked = store.requests
         for commit, inputs in wanted:
             began = time.monotonic()
@@ -64,7 +65,8 @@ def build_images(
                     raise
                 skip(commit, error)
                 continue
-            pending.append(namer.submit(_finish, git, store, composed, inputs, ancestor, pool, plain, began))
+            last = namer.submit(_finish, git, store, composed, inputs, ancestor, pool, plain, began, last)
+            pending.append(last)
             if len(pending) > _AHEAD:
                 yield _counted(pending.popleft().result(), store.requests - asked)
                 asked = store.requests
@@ -74,8 +76,19 @@ def build_images(
 
 
 def _finish(
-    git: Git, store: Store, composed: Composed, inputs: Inputs, ancestor: Ancestor | None, pool: Executor, plain: bool, began: float
+    git: Git,
+    store: Store,
+    composed: Composed,
+    inputs: Inputs,
+    ancestor: Ancestor | None,
+    pool: Executor,
+    plain: bool,
+    began: float,
+    before: Future[BuiltImage] | None,
 ) -> BuiltImage:
+    """Raises what stopped the one `before`, which has ended: nothing is named above a gap."""
+    if before:
+        before.result()
     try:
         image = _name(store, composed, plain)
     except BlobUnknownError:

@@ -16,41 +16,79 @@ from builder.stores.interface import Store
 
 LIMIT = 200
 _AT_ONCE = 8
+_SOUND = 25  # in a row: one, and three times as many as are asked at once
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """`commits`: those without an image, oldest first. `stopped`: where the search ended, in words."""
+    """`commits`: those without an image, oldest first. `stopped`: where the search ended, in words.
+
+    `gaps`: the names of those among them that lie below a commit with an image: an earlier build could not make theirs, or somebody
+    made a later commit's image before any build did.
+    """
 
     commits: tuple[Commit, ...]
     stopped: str
+    gaps: frozenset[str] = frozenset()
 
 
 def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = None) -> Missing:
-    """First parents of `commit` and itself, back to `since` (which is not looked at), else to the newest that has an image; at most 200.
+    """First parents of `commit` and itself that have no image, back to `since` (which is not looked at), else as far as is needed.
 
-    With `since` commits in between that have an image are left out. A shallow clone is deepened once.
+    That is down to the newest that has an image, and in gaps below it: until 25 in a row have theirs. What lies below all images is none
+    of them. At most 200 are looked at. A shallow clone is deepened once.
     Raises UsageError when the line of first parents ends and `since` was not on it.
     """
+    return _back_to(git, store, commit, since) if since else _without_gaps(git, store, commit)
+
+
+def _without_gaps(git: Git, store: Store, commit: Commit) -> Missing:
+    above: list[Commit] = []
+    gaps: list[Commit] = []
+    below: list[Commit] = []
+    newest, bottom, last, looked, row = None, None, commit, 0, 0
+    for last, has_image in _looked(git, store, commit):
+        looked += 1
+        if not has_image:
+            (below if newest else above).append(last)
+            row = 0
+            continue
+        newest = newest or last
+        bottom = last if below or not bottom else bottom
+        gaps += below
+        below.clear()
+        row += 1
+        if row == _SOUND:
+            break
+    stopped = f"{bottom.sha[:12]}, which has its image" if bottom else _end(last, looked)
+    return Missing(tuple(reversed(above + gaps)), stopped, frozenset(gap.sha for gap in gaps))
+
+
+def _back_to(git: Git, store: Store, commit: Commit, since: Commit) -> Missing:
     found: list[Commit] = []
     last, looked = commit, 0
-    for batch in _first_parents(git, commit):
-        candidates = batch[: LIMIT - looked]
-        for candidate, has_image in zip(candidates, _have_image(store, candidates), strict=True):
-            if since and candidate.sha == since.sha:
-                return Missing(tuple(reversed(found)), f"{since.sha[:12]}, as asked")
-            if has_image and not since:
-                return Missing(tuple(reversed(found)), f"{candidate.sha[:12]}, which has its image")
-            if not has_image:
-                found.append(candidate)
-        last, looked = candidates[-1], looked + len(candidates)
-        if looked == LIMIT:
-            break
-    if since and not last.parents:
+    for last, has_image in _looked(git, store, commit):
+        if last.sha == since.sha:
+            return Missing(tuple(reversed(found)), f"{since.sha[:12]}, as asked")
+        looked += 1
+        if not has_image:
+            found.append(last)
+    if not last.parents:
         raise UsageError(
             f"{since.sha[:12]} is not among the first parents of {commit.sha[:12]}", "name an older commit of this branch with --since"
         )
     return Missing(tuple(reversed(found)), _end(last, looked))
+
+
+def _looked(git: Git, store: Store, commit: Commit) -> Iterator[tuple[Commit, bool]]:
+    """Each first parent, from `commit` itself on, with whether it has an image; at most 200."""
+    left = LIMIT
+    for batch in _first_parents(git, commit):
+        candidates = batch[:left]
+        yield from zip(candidates, _have_image(store, candidates), strict=True)
+        left -= len(candidates)
+        if not left:
+            return
 
 
 def _first_parents(git: Git, commit: Commit) -> Iterator[list[Commit]]:

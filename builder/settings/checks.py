@@ -13,6 +13,7 @@ from builder.model.json_path import parse as parse_json_path
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?\Z")
 _PYTHON = re.compile(r"3\.\d+\Z")
+_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+\Z")
 _FLOW = re.compile(r"[a-z](?:[a-z0-9-]{0,20}[a-z0-9])?\Z")  # they are labels in a cluster, too
 
 
@@ -55,6 +56,16 @@ def all_inside(values: Iterable[str]) -> None:
 def variable(value: str) -> None:
     if not _VARIABLE.match(value):
         raise ValueError("the name of an environment variable: letters, digits and _")
+
+
+def maybe_variable(value: str) -> None:
+    if value:
+        variable(value)
+
+
+def repository(value: str) -> None:
+    if value and not _REPOSITORY.match(value):
+        raise ValueError('a repository such as "team/agent"')
 
 
 def variables(values: Mapping[str, str]) -> None:

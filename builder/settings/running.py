@@ -157,6 +157,20 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgeSettings:
+    """Where `builder image --report` writes: the forge with the pull requests. The CI system and the remote mostly say it all."""
+
+    kind: Literal["github"] = key("github", "GitHub, or a GitHub Enterprise")
+    url: str = key(
+        "", "the address of its API, such as `https://github.example.com/api/v3`; that of the remote's host when empty", checks.public_url
+    )
+    repository: str = key("", "`owner/name` there; what the CI system or the remote say when empty", checks.repository)
+    token_env: str = key(
+        "", "the environment variable with the token; BUILDER_FORGE_TOKEN, else GITHUB_TOKEN when empty", checks.maybe_variable
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TrackerSettings:
     """An experiment tracker that gets parameters, loss curve and scores. Needs the extra `mlflow`."""
 

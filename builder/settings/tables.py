@@ -15,6 +15,7 @@ from builder.settings.pipelines import CiSettings
 from builder.settings.running import (
     DataSettings,
     DeploySettings,
+    ForgeSettings,
     LaunchSettings,
     MetaflowSettings,
     NotifySettings,
@@ -104,6 +105,7 @@ class Tables:
     )
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+    forge: ForgeSettings = field(default_factory=ForgeSettings)
     metaflow: MetaflowSettings = field(default_factory=MetaflowSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
     housekeep: HousekeepSettings = field(default_factory=HousekeepSettings)

@@ -8,6 +8,7 @@ import pytest
 
 from builder.image import missing
 from builder.image.missing import Missing, find_missing
+from builder.model.oci import StoredManifest
 from builder.source.repository import Git
 from tests.fixtures.images import build
 from tests.fixtures.memory_store import MemoryStore
@@ -17,6 +18,18 @@ from tests.fixtures.repositories import Repository, an_empty_repository, at_nobo
 def find(directory: Path, store: MemoryStore, since: str = "", revision: str = "HEAD") -> Missing:
     with Git.open(directory) as git:
         return find_missing(git, store, git.resolve(revision), git.resolve(since) if since else None)
+
+
+class Counting(MemoryStore):
+    """Keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def get_manifest(self, ref: str) -> StoredManifest | None:
+        self.asked.append(ref)
+        return super().get_manifest(ref)
 
 
 def names(found: Missing) -> list[str]:
@@ -36,11 +49,46 @@ def test_all_of_them_oldest_first(repository: Repository, commits: list[str]) ->
 @pytest.mark.parametrize("newest", [0, 5, 10, 11])
 def test_back_to_the_newest_that_has_one(repository: Repository, commits: list[str], newest: int) -> None:
     store = MemoryStore()
-    for number in {newest, max(0, newest - 3)}:
+    build(repository.directory, store, commits[newest])
+    found = find(repository.directory, store)
+    assert (names(found), found.gaps) == (commits[newest + 1 :], frozenset())
+    assert found.stopped == f"{commits[newest][:12]}, which has its image"
+
+
+@pytest.mark.parametrize("tip", [True, False])
+def test_gaps_below_the_newest_are_found(repository: Repository, commits: list[str], tip: bool) -> None:
+    """Somebody ran a commit before it was pushed, or an earlier build could not make an image of some."""
+    store = MemoryStore()
+    for number in (2, 3, 6, 11 if tip else 9):
         build(repository.directory, store, commits[number])
     found = find(repository.directory, store)
-    assert names(found) == commits[newest + 1 :]
-    assert found.stopped == f"{commits[newest][:12]}, which has its image"
+    above = [] if tip else commits[10:]
+    gaps = [commits[number] for number in ((4, 5, 7, 8, 9, 10) if tip else (4, 5, 7, 8))]
+    assert names(found) == gaps + above
+    assert found.gaps == set(gaps)
+    assert found.stopped == f"{commits[3][:12]}, which has its image"
+
+
+def test_what_is_older_than_all_images_is_no_gap(repository: Repository, commits: list[str]) -> None:
+    store = MemoryStore()
+    build(repository.directory, store, commits[-1])
+    assert names(find(repository.directory, store)) == []
+
+
+def test_the_search_for_gaps_ends(repository: Repository) -> None:
+    """Once 25 in a row have their image: here all but the first four."""
+    commits = repository.history(*({"a": b"%d" % number} for number in range(40)))
+    store = Counting()
+    for commit in [commits[0], *commits[4:]]:
+        build(repository.directory, store, commit)
+    store.asked.clear()
+    found = find(repository.directory, store)
+    assert (names(found), found.stopped) == ([], f"{commits[-1][:12]}, which has its image")
+    assert set(store.asked) == set(commits[-25:])
+    found = find(repository.directory, store, revision="main~8")
+    assert names(found) == []
+    found = find(repository.directory, store, revision="main~12")
+    assert names(found) == commits[1:4]
 
 
 def test_since_fills_gaps_and_leaves_itself_out(repository: Repository, commits: list[str]) -> None:
@@ -90,11 +138,22 @@ def test_a_shallow_clone_is_deepened(repository: Repository, commits: list[str],
     assert (names(found), found.stopped) == (commits, "the first commit")
 
 
-def test_it_is_not_deepened_when_an_image_is_nearer(repository: Repository, commits: list[str], tmp_path: Path) -> None:
+def test_it_is_not_deepened_when_images_in_a_row_are_nearer(
+    repository: Repository, commits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missing, "_SOUND", 2)
     poor, store = clone(repository, tmp_path / "poor", "--depth=3"), MemoryStore()
-    build(repository.directory, store, commits[-2])
+    for commit in commits[-3:-1]:
+        build(repository.directory, store, commit)
     assert names(find(poor.directory, store)) == commits[-1:]
     assert poor.text("rev-list", "--count", "HEAD") == "3"
+
+
+def test_it_is_deepened_for_gaps(repository: Repository, commits: list[str], tmp_path: Path) -> None:
+    poor, store = clone(repository, tmp_path / "poor", "--depth=1"), MemoryStore()
+    for commit in (commits[3], commits[-1]):
+        build(repository.directory, store, commit)
+    assert names(find(poor.directory, store)) == commits[4:-1]
 
 
 def test_one_that_cannot_be_deepened_says_where_it_stopped(repository: Repository, commits: list[str], tmp_path: Path) -> None:
