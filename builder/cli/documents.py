@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.document import Document
 from builder.cli.documents_of_bisecting import DOCUMENTS_OF_BISECTING
+from builder.cli.documents_of_boxes import DOCUMENTS_OF_BOXES
 from builder.cli.documents_of_keeping import DOCUMENTS_OF_KEEPING
 from builder.cli.documents_of_moving import DOCUMENTS_OF_MOVING
 from builder.cli.documents_of_runs import DOCUMENTS_OF_RUNS
@@ -107,6 +108,7 @@ DOCUMENTS = {
     ),
     **DOCUMENTS_OF_RUNS,
     **DOCUMENTS_OF_BISECTING,
+    **DOCUMENTS_OF_BOXES,
     **DOCUMENTS_OF_KEEPING,
     **DOCUMENTS_OF_SLIMMING,
     **DOCUMENTS_OF_MOVING,

@@ -26,6 +26,7 @@ _GROUPS = {
     "jobsets": "apis/jobset.x-k8s.io/v1alpha2",
     "workloads": "apis/kueue.x-k8s.io/v1beta1",
     "pods": "api/v1",
+    "persistentvolumeclaims": "api/v1",
     "events": "api/v1",
     "configmaps": "api/v1",
     "secrets": "api/v1",
@@ -139,6 +140,16 @@ class KubernetesCluster:
             raise ClusterError(f"{self.server} broke off the log of pod {pod}: {_plain(error)}", _HINT) from error
         finally:
             response.release_conn()
+
+    def forward(self, pod: str, port: int) -> Any:
+        """A connection to a port of a pod: `.socket(port)`, and `.error(port)` once it is over. Raises ClusterError, AuthError."""
+        from kubernetes import client, stream
+
+        core = client.CoreV1Api(self._api)
+        try:
+            return stream.portforward(core.connect_get_namespaced_pod_portforward, pod, self._namespace, ports=str(port))
+        except client.ApiException as error:
+            raise self._error(error.status or 500, str(error.reason).encode(), f"port {port} of pod {pod}") from error
 
     def may(self, verb: str, kind: str, name: str = "") -> bool:
         resource, _, part = kind.partition("/")

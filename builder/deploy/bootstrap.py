@@ -53,6 +53,12 @@ DEPLOY_RULES = (
 )
 """Of people and CI: all that `builder run`, `deploy`, `logs`, `stop`, `gc` and `doctor` do."""
 
+BOX_RULES = (
+    {"apiGroups": [""], "resources": ["pods", "persistentvolumeclaims"], "verbs": ["create", "get", "list", "delete"]},
+    {"apiGroups": [""], "resources": ["pods/portforward", "pods/exec"], "verbs": ["create", "get"]},
+)
+"""Of people, where the settings allow development machines: whoever may enter pods can read their secrets."""
+
 GANG_RULES = (
     {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["create", "get", "list", "delete"]},
     {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list"]},  # why a gang waits
@@ -73,7 +79,7 @@ def bootstrap(settings: Settings, deps_reference: str = "") -> list[dict[str, An
         (deploy.account, RUN_RULES),
         (deploy.starter, START_RULES),
         (deploy.keeper, KEEP_RULES),
-        (DEPLOYER, DEPLOY_RULES),
+        (DEPLOYER, (*DEPLOY_RULES, *(BOX_RULES if settings.devbox.allow else ()))),
     ):
         objects += account_with_role(namespace, account, (*rules, *gangs))
     if deps_reference:

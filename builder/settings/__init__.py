@@ -4,6 +4,7 @@
 """
 
 from builder.settings.checks import seconds
+from builder.settings.devbox import DevboxSettings
 from builder.settings.effective import at_commit, image_key
 from builder.settings.flows import ErrorSettings, ExternalSettings, FlowSettings, ScoreSettings
 from builder.settings.keeping import GcSettings, HousekeepSettings, WatchSettings
@@ -34,6 +35,7 @@ __all__ = [
     "DataSettings",
     "DeploySettings",
     "DepsSettings",
+    "DevboxSettings",
     "DockerSettings",
     "ErrorSettings",
     "ExternalSettings",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.settings import checks
+from builder.settings.devbox import DevboxSettings
 from builder.settings.fields import key, table
 from builder.settings.flows import FlowSettings
 from builder.settings.keeping import GcSettings, HousekeepSettings, WatchSettings
@@ -111,6 +112,7 @@ class Tables:
     housekeep: HousekeepSettings = field(default_factory=HousekeepSettings)
     gc: GcSettings = field(default_factory=GcSettings)
     ci: CiSettings = field(default_factory=CiSettings)
+    devbox: DevboxSettings = field(default_factory=DevboxSettings)
 
 
 @dataclass(frozen=True, slots=True)
