@@ -1,15 +1,15 @@
 """The command line: the only package that prints, exits or knows click. One command per file."""
 
-import gc
 import os
 import sys
+from gc import set_threshold
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Runs the `builder` command, and ends the process."""
     # Nearly all that is allocated here lives to the end; looking through it again and again took a tenth of the time.
-    gc.set_threshold(100_000, 50, 50)
+    set_threshold(100_000, 50, 50)
     try:
         _speak_utf8()
         _open_streams()

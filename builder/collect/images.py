@@ -16,7 +16,7 @@ from builder.data.threads import in_threads
 from builder.errors import UsageError
 from builder.model.units import age
 from builder.stores import interface
-from builder.stores.interface import Holdings, Store
+from builder.stores.interface import Held, Holdings, Store
 
 _BATCH = 500
 """Before so many go, everybody is asked again what they need."""
@@ -42,7 +42,7 @@ class Collector:
         self._inventory = take_inventory(self._store)
         self._needs = Needs().and_those([scene.needs, names_of_tips(scene, self._inventory)])
         before = self._unneeded.read()
-        reached = self._reach(self._needs, before)
+        reached = self._with_attached(self._reach(self._needs, before), before)
         self._since = before
         if not scene.dry:
             unknown = [digest for digest in reached.unneeded if self._inventory.facts[digest].pushed is None]
@@ -79,6 +79,18 @@ class Collector:
             yield f"{text}: {self._scene.store.name} does not say how old they are{noted}"
 
     # inside
+
+    def _with_attached(self, reached: Reached, since: dict[str, float]) -> Reached:
+        """The same, with what is attached to those that go, where the store does not list it by itself: it is as old as they are."""
+        ages, found = Ages(self._scene.now, self._scene.since, since), False
+        for subject, others in self._attached([fact.digest for fact in reached.going]).items():
+            for other in others:
+                stored = None if other in self._inventory.facts else self._store.get_manifest(other)
+                if stored is not None:
+                    tag = subject.replace(":", "-")
+                    self._inventory.add(Held(other, (tag,), ages.of(self._inventory.facts[subject])), stored)
+                    found = True
+        return self._reach(self._needs, since) if found else reached
 
     def _reach(self, needs: Needs, since: dict[str, float]) -> Reached:
         return reach(self._inventory, needs, Ages(self._scene.now, self._scene.since, since))
