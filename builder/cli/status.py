@@ -18,19 +18,34 @@ if TYPE_CHECKING:
     from builder.runs.history import Filter, Seen
 
 _LOOK_EVERY = 2.0  # seconds
+_LAST = 20
 
 
 @click.command("status")
 @click.option("--mine", is_flag=True, help="Runs that you started.")
 @click.option("--flow", metavar="FLOW", default="", help="Runs of this flow.", shell_complete=complete.flow)
 @click.option("--commit", "revision", metavar="REV", default="", help="Runs of this commit.", shell_complete=complete.revision)
-@click.option("--last", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many, the newest.")
+@click.option("--last", metavar="N", type=click.IntRange(min=1), help="How many, the newest. Default: 20; with --html 2000 commits.")
 @click.option("--watch", is_flag=True, help="Print them again whenever something changes; ctrl-C ends it.")
 @click.option("--flows", is_flag=True, help="List the flows instead: parameters, schedule, where steps run, last result.")
 @click.option("--slurm", is_flag=True, help="List the jobs in Slurm instead, everybody's, with their runs.")
+@click.option(
+    "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write it all as one page for a browser instead: commits, images, runs."
+)
 @click.option("--repo", metavar="DIR", type=click.Path(path_type=Path), help="The repository. Default: the one you are in.")
 @output.format_option("table", "json", "name")
-def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows: bool, slurm: bool, repo: Path | None, form: str) -> None:
+def command(
+    mine: bool,
+    flow: str,
+    revision: str,
+    last: int | None,
+    watch: bool,
+    flows: bool,
+    slurm: bool,
+    html: Path | None,
+    repo: Path | None,
+    form: str,
+) -> None:
     """List runs: who runs what, where, and how it stands.
 
     Runs of everybody who shares the data root. What the ledger says of runs that go on is compared with Argo and with the
@@ -40,7 +55,14 @@ def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows:
         raise UsageError("--flows lists flows: it goes with --flow and -o alone")
     if slurm and (flow or revision or watch or flows):
         raise UsageError("--slurm lists jobs: it goes with --mine and -o alone")
+    if html and (mine or revision or watch or flows or slurm or _asked_for("form")):
+        raise UsageError("--html writes a page: it goes with --flow and --last alone")
     with reading(repo) as reader:
+        if html:
+            from builder.cli.page import write_file
+
+            write_file(reader, html, flow, last)
+            return
         if slurm:
             from builder.cli.slurm_list import show_jobs
 
@@ -53,12 +75,17 @@ def command(mine: bool, flow: str, revision: str, last: int, watch: bool, flows:
             return
         wanted = _filter(reader, flow, revision, mine=mine)
         if watch:
-            _watch(reader, wanted, last, form)
+            _watch(reader, wanted, last or _LAST, form)
         else:
-            runs = reader.runs(wanted, last)
+            runs = reader.runs(wanted, last or _LAST)
             show(runs, form)
             if not runs:
                 output.note(_nothing(reader, flow))
+
+
+def _asked_for(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _filter(reader: Reader, flow: str, revision: str, *, mine: bool) -> Filter:

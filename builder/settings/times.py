@@ -64,7 +64,7 @@ def last_due(expression: str, zone_name: str, after: float, until: float) -> flo
     """The last time in (after, until], in seconds since 1970, at which a schedule is due; None when there is none, or where this machine
     does not know the time zone. A time that a clock shows twice is due at the first.
     """
-    zone = _zone(zone_name)
+    zone = zone_of(zone_name)
     if zone is None or until <= after:
         return None
     fields = _sets(_WORDS.get(expression, expression).split())
@@ -78,7 +78,8 @@ def last_due(expression: str, zone_name: str, after: float, until: float) -> flo
     return None
 
 
-def _zone(name: str) -> tzinfo | None:
+def zone_of(name: str) -> tzinfo | None:
+    """None where this machine does not know it."""
     import zoneinfo
 
     if name in ("", "UTC"):

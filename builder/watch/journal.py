@@ -68,6 +68,13 @@ class Journal:
     def looked(self) -> None:
         self._objects.put(_LAST, json.dumps({"at": clock()}).encode())
 
+    def last_look(self) -> str:
+        """When somebody looked last, as the ledger writes times; empty when nobody did."""
+        try:
+            return str(json.loads(self._objects.get(_LAST) or b"{}").get("at", ""))
+        except (ValueError, AttributeError):
+            return ""
+
     def _numbers(self) -> list[int]:
         names = (found.key.removeprefix(_FOLDER).removesuffix(".json") for found in self._objects.list(_FOLDER))
         return sorted(int(name) for name in names if name.isdecimal())
