@@ -49,7 +49,7 @@ def _before(task: Task, found: Found, commit: Commit) -> str:
     """A parent that was tested, else the commit known to be good that has most of the others below it."""
     good = [sha for sha, verdict in found.verdicts.items() if verdict == "good" and sha in task.graph.below]
     older = [sha for sha in good if task.graph.below[sha] | task.graph.below[commit.sha] == task.graph.below[commit.sha]]
-    parents = [sha for sha in commit.parents if sha in (*older, task.good)]
+    parents = [sha for sha in commit.parents if found.verdicts.get(sha) == "good"]
     return next(iter(parents), None) or max(older, key=lambda sha: task.graph.below[sha].bit_count(), default=task.good)
 
 

@@ -74,13 +74,13 @@ Tell = Callable[[str, Opinion, Found], None]
 
 
 def hunt(task: Task, bench: Bench, tell: Tell) -> Found:
-    """Tests the ends where nothing is known of them, then what halves the suspects, until nothing is left to test.
+    """Tests the ends where they have to be, then what halves the suspects, until nothing is left to test.
 
     Raises EndError; OverrunError rather than testing more than twice as many commits as it should take, as many cannot be run.
     """
     found = survey(task, bench)
     check_ends(task, found)
-    if ends := [sha for sha in (task.good, task.bad) if sha not in found.verdicts]:
+    if ends := untested_ends(task, found):
         found = _test(task, bench, ends, tell)
     enough = 2 * task.width * max(_LEAST_STEPS, steps_left(len(found.step.suspects), task.width))
     while found.step.tests:
@@ -103,6 +103,13 @@ def survey(task: Task, bench: Bench) -> Found:
     opinions = {sha: opinion(task.metric, known, task.repeat) for sha, known in tested.items() if not known.is_unknown}
     verdicts: dict[str, Verdict] = {sha: known.verdict for sha, known in opinions.items() if known.verdict}
     return Found(opinions, next_step(task.graph, verdicts, task.width))
+
+
+def untested_ends(task: Task, found: Found) -> list[str]:
+    """Those that have to be tested: not where a commit between them is known to be what they are said to be."""
+    head, suspects = found.step.head, len(found.step.suspects)
+    believed = {task.good: suspects < task.graph.below[head].bit_count(), task.bad: head != task.bad}
+    return [sha for sha in (task.good, task.bad) if sha not in found.verdicts and not believed[sha]]
 
 
 def check_ends(task: Task, found: Found) -> None:
@@ -170,7 +177,7 @@ class Need:
 
 def need_of(task: Task, found: Found) -> Need:
     majority, suspects = task.repeat // 2 + 1, len(found.step.suspects)
-    ends = [sha for sha in (task.good, task.bad) if sha not in found.verdicts]
+    ends = untested_ends(task, found)
     values = [len(found.opinions[sha].evidence.values) if sha in found.opinions else 0 for sha in ends]
     missing = [found.opinions[sha].missing if sha in found.opinions else majority for sha in ends]
     steps = steps_left(suspects, task.width)

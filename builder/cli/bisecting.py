@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OF_THE_COMMIT = (SettingsError, UsageError, DepsError, DeployError, SourceError)
 """Why a commit cannot be run, and others can. Anything else, such as a registry that is away, ends the search for now."""
 
-_SOON, _LATER = 1.0, 5.0  # seconds between two looks at runs: in the first minute, and after it
+SOON, LATER = 1.0, 5.0  # seconds between two looks at runs: in the first minute, and after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Bench:
                 self._look_again(run)
             if not all(self.runs[run].is_open for run in runs):
                 return
-            time.sleep(_SOON if time.monotonic() - began < 60 else _LATER)
+            time.sleep(SOON if time.monotonic() - began < 60 else LATER)
 
     def say_what_goes_on(self) -> None:
         going = [run for run in self._followed if self.runs[run].is_open]
@@ -197,7 +197,8 @@ class Bench:
         commit = prepared.wanted.commit
         request = make_request(prepared.wanted, self.on, "", "", Place("", ""), list_for(self._maker, commit))
         image = existing_image(self._maker.store, commit, commit.sha)
-        return Point(request, prepared.config.digest, image.digest if image else "")
+        needs = () if request.settings.file or self._wanted.metric.is_loss else (self._wanted.metric.name,)
+        return Point(request, prepared.config.digest, image.digest if image else "", needs)
 
     def _prepare(self, sha: str) -> Prepared:
         from builder.cli.starting import Asked, Target, prepare

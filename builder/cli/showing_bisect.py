@@ -51,8 +51,9 @@ def _values(known: Opinion) -> str:
 def show_plan(task: Task, found: Found, bench: Bench, need: Need, usual: Usual, form: str) -> None:
     """What is known, what would be tested next, and what the whole would cost."""
     from builder.bisect.cost import words_of
+    from builder.bisect.hunt import untested_ends
 
-    tests = [sha for sha in (task.good, task.bad) if sha not in found.verdicts] or list(found.step.tests)
+    tests = untested_ends(task, found) or list(found.step.tests)
     if form == "json":
         cost = {"low": need.low, "high": need.high, "rounds": need.rounds, **asdict(usual)}
         output.document({**_about(task, found, bench), "next": tests, "cost": cost})

@@ -85,7 +85,7 @@ def request(**more: object) -> Request:
 
 
 def test_a_run_that_did_the_same_and_perhaps_more(tmp_path: Path) -> None:
-    point, image = Point(request(), "sha256:c", f"sha256:{'a' * 64}"), f"sha256:{'a' * 64}"
+    point, image = Point(request(), "sha256:c", f"sha256:{'a' * 64}", ("click",)), f"sha256:{'a' * 64}"
     whole, wanted = point.identity(image, ("type", "click")), point.identity(image)
     for name, identity, evals in (
         ("same", wanted, ["click"]),
@@ -99,6 +99,9 @@ def test_a_run_that_did_the_same_and_perhaps_more(tmp_path: Path) -> None:
     seen = {run.run: run for run in runs(tmp_path)}
     assert {name for name, run in seen.items() if point.is_same(run)} == {"same", "more"}
     assert {name for name, run in seen.items() if replace(point, image="").is_same(run)} == {"same", "more"}, "an image that is gone"
+    assert {name for name, run in seen.items() if replace(point, needs=()).is_same(run)} == {"same", "more", "less"}, (
+        "for the loss any will do"
+    )
     assert not any(replace(point, image=f"sha256:{'b' * 64}").is_same(run) for run in seen.values()), "it was made with other settings"
 
 
