@@ -100,7 +100,9 @@ class Holdings(Protocol):
         """As a Store's."""
 
     def referrers(self, digest: str) -> tuple[str, ...]:
-        """The digests of the manifests whose `subject` is `digest` (signatures, SBOMs), sorted."""
+        """The digests of the manifests whose `subject` is `digest` (signatures, SBOMs), sorted; the list of them, too, where the
+        registry keeps it under a tag.
+        """
 
     def remove(self, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Removes manifests with all their tags, and says of each what became of it: REMOVED, GONE or `refused: why`.

@@ -207,12 +207,6 @@ def test_referrers_are_found_by_their_subject(store: Both) -> None:
     assert held(store) == {two: ("b",)}
 
 
-def test_a_list_of_referrers_is_no_image(store: Both, dated: bool) -> None:
-    one = image(store, "one", "a")
-    signature = image(store, "signature", subject=one)
-    assert set(held(store)) - {signature} == {one}
-
-
 def test_shared_layers_stay(store: Both) -> None:
     one = image(store, "same", "a")
     two = image(store, "same", "b", note="another manifest")

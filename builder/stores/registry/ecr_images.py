@@ -14,7 +14,6 @@ from builder.model.reference import Repository
 from builder.stores.batches import remove_in_batches
 from builder.stores.interface import GONE, REMOVED, Held
 from builder.stores.registry import ecr
-from builder.stores.registry.referrers import about
 
 _BATCH, _PAGE = 100, 1000
 _NO_RIGHTS = ("AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
@@ -26,7 +25,7 @@ def held(repository: Repository) -> Iterator[Held]:
     for page in _pages(repository):
         for image in page.get("imageDetails") or ():
             digest, tags = str(image.get("imageDigest", "")), sorted(image.get("imageTags") or ())
-            if not is_digest(digest) or digest in seen or (tags and all(map(about, tags))):
+            if not is_digest(digest) or digest in seen:
                 continue
             seen.add(digest)
             pushed = image.get("imagePushedAt")

@@ -15,7 +15,6 @@ from builder.errors import AuthError, StoreError
 from builder.model.oci import is_digest
 from builder.stores.interface import Held
 from builder.stores.registry.client import Call, Client
-from builder.stores.registry.referrers import about
 
 _SERVICE = 'service="harbor-registry"'
 _PAGE, _PAGES = 100, 100_000  # Harbor gives at most 100 at a time
@@ -71,11 +70,11 @@ def _call(client: Client, number: int, size: int) -> Call:
 
 
 def _held(artifact: dict[str, Any]) -> Held | None:
-    """None for what is no manifest of ours to judge: a list of referrers, or nonsense."""
+    """None for nonsense."""
     digest = artifact.get("digest")
     tags = [tag for tag in artifact.get("tags") or () if isinstance(tag, dict) and isinstance(tag.get("name"), str)]
     names = sorted(tag["name"] for tag in tags)
-    if not isinstance(digest, str) or not is_digest(digest) or (names and all(map(about, names))):
+    if not isinstance(digest, str) or not is_digest(digest):
         return None
     times = [when for item in (artifact, *tags) if (when := _seconds(item.get("push_time"))) is not None]
     return Held(digest, tuple(names), max(times, default=None))

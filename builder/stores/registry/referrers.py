@@ -21,7 +21,7 @@ _PAGES = 100
 _TAG = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z]+)?\Z")
 
 
-def about(tag: str) -> str:
+def _about(tag: str) -> str:
     """The digest of the image that a tag of this kind is about; empty for any other tag."""
     match = _TAG.match(tag)
     return f"sha256:{match[1]}" if match else ""
@@ -38,7 +38,7 @@ class Referrers:
     def learn(self, tags: Iterable[str]) -> None:
         self._tags = {}
         for tag in tags:
-            if subject := about(tag):
+            if subject := _about(tag):
                 self._tags.setdefault(subject, []).append(tag)
 
     def of(self, digest: str) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ class RegistryStore:
         return manifests.list_tags(self._client)
 
     def held(self) -> Iterator[Held]:
-        """Harbor and ECR tell of times and of what has no tag; a plain registry of neither. A list of referrers is none of them."""
+        """Harbor and ECR tell of times and of what has no tag; a plain registry of neither."""
         if self._aws:
             return ecr_images.held(self._aws)
         if harbor.is_harbor(self._client):

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from builder.stores.interface import Held
 from builder.stores.registry import manifests
 from builder.stores.registry.client import POOL, Client
-from builder.stores.registry.referrers import about
 
 _AT_ONCE = 1000
 """Questions that wait for a thread."""
@@ -24,5 +23,4 @@ def held(client: Client, tags: tuple[str, ...]) -> Iterator[Held]:
                 if digest:  # else it went meanwhile, or names a manifest that is gone
                     named.setdefault(digest, []).append(tag)
     for digest, these in named.items():
-        if not all(map(about, these)):
-            yield Held(digest, tuple(these), None)
+        yield Held(digest, tuple(these), None)
