@@ -61,7 +61,8 @@ def _note(needs: Needs, kind: str, found: Mapping[str, Any]) -> None:
         needs.digest(digest, group, why)
     if digest := str(labels.get("builder/digest", "")):
         needs.digest(f"sha256:{digest}", group, why)
-    needs.commit(str(labels.get("builder/commit", "")), group, why)
+    for marks in (labels, metadata.get("annotations") or {}):
+        needs.commit(str(marks.get("builder/commit", "")), group, why)
     if kind == "cronworkflows":
         _template(needs, template_of(found), f"{name} starts it")
 

@@ -71,8 +71,8 @@ def is_remote(hosts: tuple[str, ...]) -> bool:
 def has_cluster(settings: Settings, runs: Needs) -> bool:
     """Whether settings or runs say that there is one."""
     on_jobset = any(launch.on == "jobset" for launch in settings.launch.values())
-    named = settings.run.on == "argo" or bool(settings.schedule) or bool(settings.gc.contexts) or on_jobset
-    return named or bool(runs.namespaces)
+    tables = any(settings.origin.get(table, "default") != "default" for table in ("deploy", "devbox", "schedule"))
+    return tables or on_jobset or settings.run.on == "argo" or bool(settings.gc.contexts) or bool(runs.namespaces)
 
 
 def _on_slurm_and_in_the_ledger(scene: Scene) -> Iterator[Needs]:
