@@ -139,7 +139,7 @@ def _housekeep() -> Job:
     return Job(
         "housekeep",
         "Clears away what nothing needs any more.",
-        (Step("What no run needs", "builder run housekeep"),),
+        (Step("What no run needs", "builder run housekeep"), Step("What nobody needs", "builder gc --yes")),
         "light",
         "housekeep",
         alone=True,

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.settings import DeploySettings
 from tests.fixtures.ci_circleci import run_circleci
 from tests.fixtures.ci_github import run_github
 from tests.fixtures.ci_machine import Event, Provider, Ran
-from tests.fixtures.team import Team, kubeconfig
+from tests.fixtures.team import Team
 
 pytestmark = [pytest.mark.cluster, pytest.mark.docker, pytest.mark.timeout(1800)]
 
@@ -104,11 +103,7 @@ def pushed(
     team.ok("init", "--ci", request.param)
     team.commit("Have every commit built")
     data = {name: value for name, value in team.environ.items() if name.startswith("AWS_")}
-    may = {
-        "builder-deploy": team.environ["KUBECONFIG"],
-        "builder-housekeep": str(kubeconfig(team, tmp_path / "keeper", DeploySettings().keeper)),
-    }
-    groups = {name: {**data, "KUBECONFIG": file} for name, file in may.items()}
+    groups = {name: {**data, "KUBECONFIG": team.environ["KUBECONFIG"]} for name in ("builder-deploy", "builder-housekeep")}
     keep = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")}
     provider = Provider(remote, tmp_path / "machines", python, (docker_cli, docker_host), groups, keep)
     return Pushed(team, provider, run, file)
@@ -150,3 +145,4 @@ def test_each_job_does_what_it_says(pushed: Pushed) -> None:
 
     pushed.start(Event("main", first.sha, scheduled=True))
     assert pushed.provider.jobs == ["housekeep"]
+    assert "builder gc --yes" in [ran.command for ran in pushed.provider.ran]

@@ -150,3 +150,34 @@ def test_docker_runs_the_packages_and_the_tools_flows_find_theirs(
         "/opt/builder/metaflow/__init__.py /opt/builder/builder/steps/finetune.py",
         "1",
     ]
+
+
+def test_missing_makes_them_for_all_commits_without_an_image(
+    commit: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A push of three commits, of which the second needs other packages, and the third cannot be made at all."""
+    commit("scratch")
+    for name, change in {"second": "requirements.lock", "third": "builder.toml"}.items():
+        more = make_wheel(tmp_path / "wheels", "parting", "1.0", {"parting.py": "pass\n"}) if name == "second" else "\n[image.env]\nA = 1\n"
+        Path(change).write_text(Path(change).read_text() + more)
+        subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qam", name], check=True)
+    subprocess.run(["git", "checkout", "-q", "HEAD~", "--", "builder.toml"], check=True)  # what is in force can be read
+    assert run(["deps", "--missing", "--dry-run"]) == 0
+    planned = capsys.readouterr()
+    assert (planned.out, planned.err.count("would be built"), planned.err.count("skipped: ")) == ("", 2, 1)
+    assert run(["deps", "--missing", "-o", "json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert [{layer["title"] for layer in one["layers"]} for one in made] == [{"deps: greeting"}, {"deps: greeting", "deps: parting"}]
+    assert run(["deps", "--missing", "-o", "name"]) == 0
+    again = capsys.readouterr()
+    assert again.out.split() == [one["reference"] for one in made]
+    assert again.err.count("nothing to do") == 2
+    assert run(["image", "--commit", "HEAD~"]) == 0
+    assert run(["deps", "--missing", "--commit", "HEAD~"]) == 0
+    assert "no commit waits for its dependencies" in capsys.readouterr().err
+
+
+def test_a_key_is_of_one_commit(commit: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    commit("scratch")
+    assert run(["deps", "--missing", "--key"]) == 2
+    assert "one of them" in capsys.readouterr().err

@@ -150,5 +150,13 @@ def test_what_is_installed_is_one_word(tmp_path: Path, install: str) -> None:
         load(tmp_path, {})
 
 
-def test_this_projects_own_file_is_in_order() -> None:
-    check("circleci", ROOT / ".circleci/config.yml")
+def test_this_projects_own_file_runs_the_same_commands() -> None:
+    """On the example; those that need a cluster are executed by tests/e2e/test_ci_files.py."""
+    file = ROOT / ".circleci/config.yml"
+    check("circleci", file)
+    config = yaml.safe_load(file.read_text())
+    assert config["workflows"]["check"]["jobs"] == ["check", "example"]
+    assert any(".ci/run" in command for command in commands(config["jobs"]["check"]))
+    ours = [command for command in commands(config["jobs"]["example"]) if command.startswith("builder ")]
+    jobs = [job for job in pipeline_of(WITH_ALL, "main").jobs if job.rights == "images"]
+    assert ours == [step.command.partition(" --commit")[0] for job in jobs for step in job.steps]
