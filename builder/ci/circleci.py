@@ -39,7 +39,7 @@ def _head(pipeline: Pipeline) -> Iterator[str]:
     yield "# An image for every commit. `builder init --ci circleci` wrote this; each step is one command of builder."
     yield "#"
     yield "# Contexts, which carry who a job is (AWS_ROLE_ARN and AWS_REGION of a role that CircleCI's tokens may assume: no keys):"
-    yield f"#   {groups['images']}: reads and writes images"
+    yield f"#   {groups['images']}: reads and writes images; and, so that commits and pull requests are told of theirs, GITHUB_TOKEN"
     yield f"#   {groups['deploy']}: reads images and the data root, and KUBECONFIG: a kubeconfig of this repository, without secrets"
     yield f"#   {groups['housekeep']}: the same, and may delete"
     when = f"`{pipeline.cron}`" if pipeline.scheduled else ""

@@ -60,7 +60,7 @@ def _job(job: Job, pipeline: Pipeline) -> Iterator[str]:
     yield f"{job.name}:"
     yield from indented(_when(job, pipeline), 2)
     yield "  runs-on: ubuntu-latest"
-    yield f"  permissions: {flow([('contents', 'read'), ('id-token', 'write'), ('packages', _packages(job))])}"
+    yield f"  permissions: {flow(_permissions(job))}"
     yield "  env:"
     variables = (*_WHO, *((_CLUSTER,) if job.rights != "images" else ()), *job.env)
     yield from indented((f"{name}: {scalar(value)}" for name, value in variables), 4)
@@ -86,5 +86,7 @@ def _when(job: Job, pipeline: Pipeline) -> Iterator[str]:
         yield f"concurrency: {flow([('group', job.name), ('cancel-in-progress', 'false')])}".replace('"false"', "false")
 
 
-def _packages(job: Job) -> str:
-    return "read" if job.rights == "deploy" else "write"
+def _permissions(job: Job) -> Iterator[tuple[str, str]]:
+    yield from (("contents", "read"), ("id-token", "write"), ("packages", "read" if job.rights == "deploy" else "write"))
+    if job.tells:
+        yield from (("statuses", "write"), ("pull-requests", "write"))

@@ -34,7 +34,8 @@ class Step:
 class Job:
     """Steps in a clean checkout, with builder installed. `needs` are jobs that must have succeeded.
 
-    `branch`: only for commits of this branch. `alone`: never two at once, whatever the commits. `env` is set for its steps.
+    `branch`: only for commits of this branch. `alone`: never two at once, whatever the commits. `env` is set for its steps. `tells`: it
+    writes to the forge what became of commits.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     branch: str = ""
     alone: bool = False
     env: tuple[tuple[str, str], ...] = ()
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,10 @@ def _image(below: tuple[Job, ...]) -> Job:
     return Job(
         "image",
         "Makes the images of this commit and of those before it that have none: a minute at most, without Docker." + waits,
-        (Step(MAGIC, "builder image --missing -o json"),),
+        (Step(MAGIC, "builder image --missing -o json --report"),),
         "light",
         env=(("BUILDER_CI_WAIT", PATIENCE),) if below else (),
+        tells=True,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from tests.fixtures.ci_circleci import run_circleci
 from tests.fixtures.ci_github import run_github
 from tests.fixtures.ci_machine import Event, Provider, Ran
+from tests.fixtures.github import REPOSITORY, TOKEN, GitHubState, PullRequest, github_on
 from tests.fixtures.team import Team
 
 pytestmark = [pytest.mark.cluster, pytest.mark.docker, pytest.mark.timeout(1800)]
@@ -29,6 +31,10 @@ cron = "0 2 * * *"
 
 [run.docker]
 network = "none"
+
+[forge]
+url = "{forge}"
+repository = "{repository}"
 
 [ci]
 install = "{wheel}"
@@ -47,9 +53,11 @@ class Pushed:
     provider: Provider
     run: Callable[[Path, Provider, Event], None]
     file: str
+    forge: GitHubState
 
     def push(self, branch: str) -> Event:
         self.team.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+        self.forge.commits |= set(self.team.git("rev-list", "HEAD").split())
         return self.start(Event(branch, self.team.git("rev-parse", "HEAD")))
 
     def start(self, event: Event) -> Event:
@@ -86,9 +94,22 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "bin"
 
 
+@pytest.fixture
+def forge() -> Iterator[GitHubState]:
+    with github_on("127.0.0.1") as state:
+        yield state
+
+
 @pytest.fixture(params=FILES)
 def pushed(
-    request: pytest.FixtureRequest, team: Team, wheel: Path, python: Path, tmp_path: Path, docker_cli: str, docker_host: str
+    request: pytest.FixtureRequest,
+    team: Team,
+    forge: GitHubState,
+    wheel: Path,
+    python: Path,
+    tmp_path: Path,
+    docker_cli: str,
+    docker_host: str,
 ) -> Pushed:
     file, run = FILES[request.param]
     remote = tmp_path / "remote.git"
@@ -98,15 +119,19 @@ def pushed(
     team.git("remote", "add", "origin", str(remote))
     team.ok("image")  # the commits before it have no dependencies
     toml = team.repository / "builder.toml"
-    toml.write_text(toml.read_text().replace("\n[store]", DEPS + "\n[store]") + SETTINGS.format(wheel=wheel, test=TEST))
+    toml.write_text(
+        toml.read_text().replace("\n[store]", DEPS + "\n[store]")
+        + SETTINGS.format(wheel=wheel, test=TEST, forge=forge.api, repository=REPOSITORY)
+    )
     team.write({"deps/Dockerfile": DOCKERFILE, "deps/packages": "one"})
     team.ok("init", "--ci", request.param)
     team.commit("Have every commit built")
     data = {name: value for name, value in team.environ.items() if name.startswith("AWS_")}
     groups = {name: {**data, "KUBECONFIG": team.environ["KUBECONFIG"]} for name in ("builder-deploy", "builder-housekeep")}
+    groups["builder-images"] = {"GITHUB_TOKEN": TOKEN}
     keep = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")}
     provider = Provider(remote, tmp_path / "machines", python, (docker_cli, docker_host), groups, keep)
-    return Pushed(team, provider, run, file)
+    return Pushed(team, provider, run, file, forge)
 
 
 def test_each_job_does_what_it_says(pushed: Pushed) -> None:
@@ -121,6 +146,8 @@ def test_each_job_does_what_it_says(pushed: Pushed) -> None:
     assert [image["commit"] for image in images] == commits
     assert f"commit {first.sha} one" in pushed.ran("test").stdout
     digest = images[-1]["digest"]
+    state, text = pushed.forge.described(first.sha)
+    assert (state, digest[:12] in text) == ("success", True), text
     assert digest in pushed.ran("test").stderr
     cron = team.get("cronworkflow", "nightly")
     template = team.get("workflowtemplate", cron["spec"]["workflowSpec"]["workflowTemplateRef"]["name"])
@@ -137,10 +164,13 @@ def test_each_job_does_what_it_says(pushed: Pushed) -> None:
     team.commit("Need more", {"deps/packages": "two"})
     second = team.git("rev-parse", "HEAD")
     third = team.commit("Use it", {"notes.txt": "more\n"})
+    pushed.forge.pulls[7] = PullRequest(7, "work", [(second, "Need more"), (third, "Use it")])
     pushed.push("work")
     assert pushed.provider.jobs == ["base", "deps", "image", "test"], "only the default branch is deployed"
     assert [image["commit"] for image in json.loads(pushed.ran("image").stdout)] == [second, third]
     assert f"commit {third} two" in pushed.ran("test").stdout
+    (comment,) = pushed.forge.texts(7)
+    assert {second[:7], third[:7]} <= set(re.findall(r"[0-9a-f]{7}", comment))
     assert team.get("cronworkflow", "nightly")["spec"] == cron["spec"]
 
     pushed.start(Event("main", first.sha, scheduled=True))
