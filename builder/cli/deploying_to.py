@@ -35,7 +35,7 @@ def deploy(maker: Maker, asked: Asked) -> Done:
     if asked.place not in ("", CLUSTER):
         checkout = _checkout(maker, asked)
         manifests = deployment_of(maker, commit, flows).manifests(maker.settings.deploy.namespace)
-        return _to_folder(checkout, commit, manifests, _owned(set(asked.flows)), asked)
+        return _to_folder(checkout, commit, manifests, owned_by(set(asked.flows)), asked)
     return Done(_to_cluster(maker, commit, flows, asked), commit.sha, commit.subject)
 
 
@@ -125,7 +125,7 @@ def _image(manifests: Sequence[Mapping[str, Any]]) -> str:
     return next((str(found["builder/reference"]) for found in marks if "builder/reference" in found), "")
 
 
-def _owned(flows: set[str]) -> Owned:
+def owned_by(flows: set[str]) -> Owned:
     """Of whose objects those that are not rendered go: of flows that are deployed now; without any named, of all."""
 
     def owned(manifest: Mapping[str, Any]) -> bool:

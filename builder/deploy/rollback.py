@@ -105,7 +105,7 @@ def request_for(cron: Mapping[str, Any], template: Mapping[str, Any], *, main: b
     """
     now_told, name = request_of(cron), cron["metadata"]["name"]
     released = released_request(template)
-    chosen = now_told.evals if set(now_told.evals) != set(now_told.settings.evals) else released.evals
+    chosen = now_told.evals if set(now_told.evals) != set(now_told.settings.evals) else tuple(sorted(released.settings.evals))
     missing = [action for action in chosen if action not in released.settings.evals]
     if missing:
         commit = released.commit[:12]

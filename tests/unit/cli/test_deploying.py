@@ -8,6 +8,7 @@ import pytest
 
 from builder.cli import frame
 from builder.cli.deploying import chosen_flows, chosen_schedules
+from builder.cli.deploying_to import owned_by
 from builder.errors import SettingsError, UsageError
 from builder.settings import FlowSettings, ScheduleSettings, Settings
 
@@ -54,6 +55,16 @@ def test_a_schedule_that_starts_nothing(schedule: ScheduleSettings, said: str) -
         (["--bootstrap", "finetune"], "--bootstrap makes a namespace ready"),
         (["--bootstrap", "--prune"], "--bootstrap makes a namespace ready"),
         (["--to", "manifests", "--prune"], "--prune is for the cluster"),
+        (["--to", "manifests", "--again"], "--again is for the cluster"),
+        (["--push"], "--push is for a directory in a git repository"),
+        (["--to", "cluster", "--record"], "--record is for a directory in a git repository"),
+        (["--to", "manifests", "--push", "--no-record"], "--push pushes the commit that --no-record does not make"),
+        (["--schedule", "nightly"], "--schedule goes with --rollback"),
+        (["--rollback"], "--rollback takes one FLOW"),
+        (["--rollback", "finetune", "train"], "--rollback takes one FLOW"),
+        (["--rollback", "finetune", "--commit", "HEAD"], "--rollback is told the commit by --to REV"),
+        (["--rollback", "finetune", "--no-record"], "--rollback takes no --record"),
+        (["--rollback", "finetune", "--again"], "--rollback takes no --again"),
     ],
 )
 def test_what_does_not_go_together(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +85,24 @@ def test_a_data_root_that_pods_cannot_reach(tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "manifests").exists()
     assert frame.run(["deploy", "--to", "manifests", "--dry-run"]) == 1
     assert "has no image yet, so nobody knows its templates" in capsys.readouterr().err
+
+
+def labelled(kind: str, name: str = "x", **labels: str) -> dict[str, object]:
+    return {"kind": kind, "metadata": {"name": name, "labels": {key.replace("_", "/"): value for key, value in labels.items()}}}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "all_flows", "tiny"),
+    [
+        (labelled("WorkflowTemplate", builder_flow="tiny"), True, True),
+        (labelled("WorkflowTemplate", builder_flow="train"), True, False),
+        (labelled("WorkflowTemplate", builder_part="starter"), True, False),
+        (labelled("WorkflowTemplate"), False, False),
+        (labelled("CronWorkflow", builder_flow="tiny"), True, True),
+        (labelled("ConfigMap", "builder-queues"), True, False),
+        (labelled("ConfigMap", "theirs", builder_flow="tiny"), False, False),
+        (labelled("Secret", builder_flow="tiny"), False, False),
+    ],
+)
+def test_whose_files_go(manifest: dict[str, object], all_flows: bool, tiny: bool) -> None:
+    assert (owned_by(set())(manifest), owned_by({"tiny"})(manifest)) == (all_flows, tiny)
