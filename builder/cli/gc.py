@@ -103,9 +103,10 @@ def _deleted(plans: Plans, kind: str) -> BuilderError | None:
 @contextmanager
 def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | None, *, dry: bool) -> Iterator[Scene]:
     from builder.cli.reading import reading
-    from builder.cli.wiring import open_store, workshop
+    from builder.cli.wiring import load_settings, open_store, workshop
     from builder.collect.scene import Scene
 
+    load_settings(repo)  # those of the last commit, with which one may still read, do not say whom to ask
     with reading(repo) as reader:
         limits = reader.settings.gc
         days, last = limits.keep_days if keep_days is None else keep_days, limits.keep_last if keep_last is None else keep_last

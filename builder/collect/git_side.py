@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder import process
 from builder.collect.needs import TIPS, Needs
-from builder.errors import BuilderError, SourceError
+from builder.errors import BuilderError, SourceError, without_passwords
 from builder.source.objects import git_environment
 from builder.source.repository import Git
 
@@ -29,7 +29,7 @@ def _remote(git: Git, name: str) -> Needs:
     except BuilderError as error:
         hint = "its branches and tags may need what would go: `git ls-remote` asks the same; `git remote remove` forgets one for good"
         raise SourceError(f"the remote {name} does not answer: {_last_line(error.message)}", hint) from error
-    needs, refs = Needs(), 0
+    needs, refs, name = Needs(), 0, without_passwords(name)
     for line in listed.splitlines():
         sha, _, ref = line.partition("\t")
         refs += not ref.endswith("^{}")

@@ -27,6 +27,7 @@ ARTIFACTS = ("base", "deps", "tool", "handler", "environment", "built")
 
 _AT_ONCE = 64
 _OF_COMMIT = re.compile(r"(?P<sha>[0-9a-f]{40})(-[0-9a-f]{16})?\Z")
+_KEY = re.compile(r"[0-9a-f]{16,64}\Z")
 _OF_SUBJECT = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\.[a-z]+)?\Z")
 """The list of referrers where the registry keeps none; with a suffix what cosign attaches."""
 
@@ -127,18 +128,19 @@ def _who(held: Held, raw: Mapping[str, Any]) -> tuple[str, str]:
     """Kind, and commit of an image. An artifact has its tag, and says of each layer what it is; what an engine pushed does not."""
     if INPUTS in _annotations(raw):
         tagged = next((match["sha"] for match in map(_OF_COMMIT.match, held.tags) if match), "")
-        return IMAGE, str(_annotations(raw).get(REVISION, "")) or tagged
-    for tag in held.tags:
-        kind, _, key = tag.partition("-")
-        if kind == "base" and held.digest.startswith(f"sha256:{key}") and len(key) == 12:
-            return kind, ""
-        if kind in ARTIFACTS and kind != "base" and (kind == "built" or all(_kind_of(layer) for layer in _list(raw, "layers"))):
+        said = str(_annotations(raw).get(REVISION, ""))
+        return IMAGE, said if _OF_COMMIT.match(said) else tagged
+    layers = _list(raw, "layers")
+    for kind, key in ((kind, key) for kind, _, key in (tag.partition("-") for tag in held.tags) if kind in ARTIFACTS):
+        is_base = kind == "base" and len(key) == 12 and held.digest.startswith(f"sha256:{key}")
+        is_built = kind == "built" and _KEY.match(key) is not None
+        if is_base or is_built or (kind not in ("base", "built") and layers and all(map(_kind_of, layers))):
             return kind, ""
     return FOREIGN, ""
 
 
 def _kind_of(layer: Any) -> Any:
-    return isinstance(layer, dict) and (layer.get("annotations") or {}).get(KIND)
+    return isinstance(layer, dict) and _annotations(layer).get(KIND)
 
 
 def _object(data: bytes, digest: str) -> dict[str, Any]:

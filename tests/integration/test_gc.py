@@ -162,6 +162,24 @@ def test_a_run_keeps_its_image_and_a_record_that_cannot_be_read_keeps_them_all(h
     assert len(LayoutStore(here.directory / LAYOUT).manifests()) == 5
 
 
+def test_settings_that_cannot_be_read_do_not_say_whom_to_ask(here: Repository, builder: Builder) -> None:
+    builder("image", "--missing")
+    age(here.directory / LAYOUT)
+    (here.directory / "builder.toml").write_text("[gc]\nkeep_days = -1\n")
+    assert "keep_days" in builder("gc", "images", "--yes", code=2).err
+    assert len(LayoutStore(here.directory / LAYOUT).manifests()) == 5
+
+
+def test_no_password_is_told(here: Repository, builder: Builder) -> None:
+    here.git("remote", "add", "origin", "https://ada:secret@127.0.0.1:9/x")
+    (here.directory / "builder.toml").write_text('[gc]\nremotes = ["https://ada:secret@127.0.0.1:9/y"]\n')
+    for _ in range(2):
+        said = builder("gc", "images", "--yes", code=1)
+        assert "secret" not in said.err + said.out
+        assert "does not answer" in said.err
+        here.git("remote", "remove", "origin") if b"origin" in here.git("remote") else None
+
+
 def test_a_daemon_has_its_own_way(here: Repository, builder: Builder) -> None:
     assert "docker image prune" in builder("gc", "images", "--to", "docker:", code=2).err
 
