@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builder.cli import output
+from builder.cli.progress import progress
 from builder.collect.kinds import KINDS, collector
 from builder.collect.scene import Scene
 from builder.collect.things import FAILED, GONE, REMOVED, USED, Collector, Done, Verdict
@@ -23,8 +24,6 @@ class Plans:
     collectors: Mapping[str, Collector]
     verdicts: Mapping[str, Sequence[Verdict]]
     done: dict[str, list[Done]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    """Kinds with which it could not go on."""
 
     @classmethod
     def make(cls, scene: Scene, kinds: Sequence[str]) -> Plans:
@@ -41,17 +40,19 @@ class Plans:
 
     @property
     def has_failed(self) -> bool:
-        return bool(self.failed) or any(one.became == FAILED for done in self.done.values() for one in done)
+        return any(one.became == FAILED for done in self.done.values() for one in done)
 
     def remove(self, kind: str) -> None:
         """Raises BuilderError when it cannot go on."""
         if going := self._going(kind):
             done = self.done.setdefault(kind, [])
-            for one in self.collectors[kind].remove(going):
-                done.append(one)
-                if one.became == FAILED:
-                    thing = one.verdict.thing
-                    output.warn(f"{thing.kind} {thing.label or thing.name} could not be removed: {one.error}")
+            with progress().task(f"deleting {kind}", len(going)) as advance:
+                for one in self.collectors[kind].remove(going):
+                    done.append(one)
+                    advance(1)
+                    if one.became == FAILED:
+                        thing = one.verdict.thing
+                        output.warn(f"{thing.kind} {thing.label or thing.name} could not be removed: {one.error}")
 
     # told
 

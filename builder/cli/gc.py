@@ -82,11 +82,14 @@ def _may(plans: Plans, *, yes: bool, form: str) -> bool:
 
 
 def _delete(plans: Plans) -> int:
-    """1 when something could not be deleted. A source that stops answering stops all of it."""
+    """The exit code: not 0 when something could not be deleted. A source that stops answering stops all of it."""
+    code = 0
     for kind in plans.collectors:
-        if isinstance(_deleted(plans, kind), UnansweredError):
+        error = _deleted(plans, kind)
+        code = max(code, error.exit_code if error else 0)
+        if isinstance(error, UnansweredError):
             break
-    return int(plans.has_failed)
+    return max(code, int(plans.has_failed))
 
 
 def _deleted(plans: Plans, kind: str) -> BuilderError | None:
@@ -95,7 +98,6 @@ def _deleted(plans: Plans, kind: str) -> BuilderError | None:
         plans.remove(kind)
     except BuilderError as error:
         output.error(error.message, error.hint)
-        plans.failed.append(kind)
         return error
     return None
 

@@ -1,6 +1,7 @@
 """What a cluster needs: whatever names an image by digest there, in any object of these kinds, running, waiting or paused.
 
-A digest counts wherever it stands: in a container, an annotation, an argument, or in the request that an argument carries packed.
+A digest counts wherever it stands: in a container, an annotation, an argument, or in the request that an argument carries packed. So does
+the tag of a commit's image, which nobody but people should name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _KINDS = {**_NAMING, **_HOLDING, "cronjobs": "cron job"}
 """Dev boxes are among them, whatever they are made of: those that are switched off have no pod."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_TAG = re.compile(r":([0-9a-f]{40})(?=[-\"])")
 _REQUEST = re.compile(r"request-(eyJ[A-Za-z0-9_=-]+)")
 """A packed request: JSON in base64 begins so."""
 
@@ -36,7 +38,7 @@ def cluster_needs(cluster: WideCluster, namespaces: Collection[str], other: Call
             continue
         for found in _listed(cluster, kind, namespaces, other):
             counts[kind] += 1
-            _note(needs, kind, found)
+            _note(needs, kind, found, cluster.server)
     told = ", ".join(f"{count} {_KINDS[kind]}{'s' if count != 1 else ''}" for kind, count in counts.items() if count)
     needs.said.append(f"cluster {cluster.server}: {told or 'nothing there'}")
     return needs
@@ -52,17 +54,21 @@ def _listed(cluster: WideCluster, kind: str, namespaces: Collection[str], other:
                 yield from other(namespace).list(kind)
 
 
-def _note(needs: Needs, kind: str, found: Mapping[str, Any]) -> None:
+def _note(needs: Needs, kind: str, found: Mapping[str, Any], cluster: str) -> None:
     metadata = found["metadata"]
     labels = metadata.get("labels") or {}
     name = f"{_KINDS[kind]} {metadata['name']}"
     group, why = (SCHEDULES, f"{name} starts it") if kind in ("workflowtemplates", "cronworkflows") else (CLUSTER, f"{name} names it")
     for digest in digests_in(found, name):
         needs.digest(digest, group, why)
+    for sha in set(_TAG.findall(json.dumps(found))):
+        needs.commit(sha, group, why)
     if digest := str(labels.get("builder/digest", "")):
         needs.digest(f"sha256:{digest}", group, why)
     for marks in (labels, metadata.get("annotations") or {}):
         needs.commit(str(marks.get("builder/commit", "")), group, why)
+    if "workflows.argoproj.io/workflow-archiving-status" in labels:
+        needs.archived.add(cluster)
     if kind == "cronworkflows":
         _template(needs, template_of(found), f"{name} starts it")
 

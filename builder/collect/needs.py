@@ -33,7 +33,8 @@ class Needs:
     `digests`: `sha256:<64 hex>`, or the beginning of one with 16 digits, as labels have it. `commits`: 40 hex digits: all images of these
     are needed. `tags`: beginnings of tags (`deps-<key>`). `tips` are the commits of branches and tags: new images of theirs may come at
     any time. `templates` and `runs` by name; `open_runs` go on, or nobody knows their end; `known_runs` are all that the ledger has, and
-    `namespaces` those of clusters that they were in. `said` tells what was asked, a line each.
+    `namespaces` those of clusters that they were in. `archived` are clusters whose Argo archives workflows. `said` tells what was asked, a
+    line each.
     """
 
     digests: dict[str, Reason] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Needs:
     open_runs: set[str] = field(default_factory=set)
     known_runs: set[str] = field(default_factory=set)
     namespaces: set[str] = field(default_factory=set)
+    archived: set[str] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
 
     def digest(self, digest: str, group: str, text: str) -> None:
@@ -76,4 +78,4 @@ def _tables(needs: Needs) -> tuple[dict[str, Reason], ...]:
 
 
 def _sets(needs: Needs) -> tuple[set[str], ...]:
-    return needs.tips, needs.open_runs, needs.known_runs, needs.namespaces
+    return needs.tips, needs.open_runs, needs.known_runs, needs.namespaces, needs.archived

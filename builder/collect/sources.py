@@ -34,7 +34,11 @@ def read_needs(scene: Scene, *, quick: bool = False) -> Needs:
             found.append(data_side.kept_needs(scene.objects, scene.keep_last))
             if scene.settings.gc.argo_server:
                 found.append(archive_side.archive_needs(scene.settings.gc))
-    return Needs().and_those(found)
+    needs = Needs().and_those(found)
+    if needs.archived and not quick and not scene.settings.gc.argo_server:
+        text = "archives workflows, and [gc] argo_server does not say where: those that only the archive has keep nothing"
+        scene.warn(f"Argo in {', '.join(sorted(needs.archived))} {text}")
+    return needs
 
 
 @contextmanager

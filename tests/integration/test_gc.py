@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -186,6 +188,32 @@ def test_a_daemon_has_its_own_way(here: Repository, builder: Builder) -> None:
 
 def test_the_help_knows_all_kinds() -> None:
     assert command.KINDS == KINDS
+
+
+@pytest.mark.parametrize("moment", ["the index is written", "half of the files are gone"])
+def test_killed_in_the_middle_the_next_time_ends_it(here: Repository, builder: Builder, moment: str) -> None:
+    here.history(*({"src/file1/1.py": os.urandom(400).hex().encode()} for _ in range(60)))
+    here.check_out()
+    builder("image", "--missing")
+    place, head = here.directory / LAYOUT, here.text("rev-parse", "HEAD")
+    age(place)
+    index, blobs = (place / "index.json").read_bytes(), place / "blobs" / "sha256"
+    count = len(list(blobs.iterdir()))
+    argv = [sys.executable, "-m", "builder", "gc", "images", "--yes"]
+    running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=here.directory)
+    deadline = time.monotonic() + 120
+    while running.poll() is None and time.monotonic() < deadline:
+        half = len(list(blobs.iterdir())) < count - 100
+        if half or (moment == "the index is written" and (place / "index.json").read_bytes() != index):
+            running.kill()
+    running.wait()
+    assert {tag[:40] for tag in LayoutStore(place).list_tags()} == {head}
+    assert flatten_of_commit(LayoutStore(place), head) == here.files(head)
+    builder("gc", "images", "--yes")
+    (manifest,) = LayoutStore(place).manifests()
+    named = json.loads((blobs / manifest[7:]).read_text())
+    kept = {manifest, named["config"]["digest"], *(layer["digest"] for layer in named["layers"])}
+    assert {f"sha256:{path.name}" for path in blobs.iterdir()} <= kept
 
 
 # --- a registry -----------------------------------------------------------------------------------------------------------------------

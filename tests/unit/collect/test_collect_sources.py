@@ -106,6 +106,23 @@ def test_kinds_that_the_server_lacks_need_nothing() -> None:
     assert needs.said == ["cluster https://memory.test: 1 pod"]
 
 
+def test_an_image_may_be_named_by_its_commit_s_tag() -> None:
+    cluster = MemoryCluster()
+    for name, tag in (("plain", "a" * 40), ("with a key", f"{'b' * 40}-{'0' * 16}")):
+        cluster.create({**pod(name), "spec": {"containers": [{"image": f"registry.example.com:5000/team/app:{tag}"}]}})
+    needs = cluster_needs(cluster, [], lambda name: cluster)
+    assert set(needs.commits) == {"a" * 40, "b" * 40}
+
+
+def test_argo_says_itself_that_it_archives() -> None:
+    cluster = MemoryCluster()
+    cluster.create(pod("one"))
+    assert cluster_needs(cluster, [], lambda name: cluster).archived == set()
+    labels = {"workflows.argoproj.io/workflow-archiving-status": "Archived"}
+    cluster.create({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "old", "labels": labels}})
+    assert cluster_needs(cluster, [], lambda name: cluster).archived == {"https://memory.test"}
+
+
 def test_a_request_that_cannot_be_unpacked_may_need_anything() -> None:
     cluster = MemoryCluster()
     cluster.create(pod("one", args=["request-eyJhIjox_broken==="]))
