@@ -148,7 +148,8 @@ DOCUMENTS_OF_RUNS = {
             "on": "where runs go when the command line does not say",
             "places": "step to `here`, `slurm` or `jobset`, where the settings say so",
             "origin": "the file that has the flow",
-            "live": "what schedules in the cluster start: schedule, cron, timezone, suspended, template, commit, subject, reference",
+            "live": "what schedules in the cluster start: schedule, cron, timezone, suspended, template, commit, subject, reference, and "
+            "rolled_back: the commit that it was rolled back from, or empty",
             "runs": "the newest, as in `builder status`",
         },
         {},

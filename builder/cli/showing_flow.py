@@ -58,7 +58,8 @@ def _print(facts: FlowFacts, live: list[dict[str, Any]], runs: list[Seen]) -> No
         output.result(f"schedule {name}: {schedule.cron} {schedule.timezone}{' '.join(['', *schedule.set])}")
     for found in live:
         paused = ", paused" if found["suspended"] else ""
-        output.result(f"live: {found['schedule']} starts {found['commit'][:12]} {found['subject']} ({found['template']}){paused}")
+        back = f", rolled back from {found['rolled_back'][:12]}" if found["rolled_back"] else ""
+        output.result(f"live: {found['schedule']} starts {found['commit'][:12]} {found['subject']} ({found['template']}){paused}{back}")
     if facts.schedules and not live:
         output.result("live: nothing is deployed")
     if runs:

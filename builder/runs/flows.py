@@ -62,7 +62,9 @@ def schedules_of(flow: str, settings: Settings) -> dict[str, ScheduleSettings]:
 
 
 def live_schedules(cluster: Cluster, flow: str) -> list[dict[str, Any]]:
-    """What each of the flow's CronWorkflows starts now: schedule, cron, timezone, suspended, template, commit, subject, reference."""
+    """What each of the flow's CronWorkflows starts now: schedule, cron, timezone, suspended, template, commit, subject,
+    reference, rolled_back (the commit that it was rolled back from, or empty).
+    """
     return [_live(cron) for cron in cluster.list("cronworkflows", {"builder/flow": flow})]
 
 
@@ -78,4 +80,5 @@ def _live(cron: Mapping[str, Any]) -> dict[str, Any]:
         "commit": metadata["labels"].get("builder/commit", ""),
         "subject": marks.get("builder/subject", ""),
         "reference": marks.get("builder/reference", ""),
+        "rolled_back": marks.get("builder/rolled-back", ""),
     }

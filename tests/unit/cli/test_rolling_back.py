@@ -35,6 +35,9 @@ namespace = "team"
 [flow.finetune]
 command = ["true"]
 evals = {{ click = ["true"] }}
+[schedule.nightly]
+flow = "finetune"
+cron = "0 2 * * *"
 """
 
 
@@ -168,6 +171,7 @@ def test_what_was_live(world: World) -> None:
     (entry,) = json.loads(out)
     assert set(entry) == {"schema", *DOCUMENTS["builder show FLOW --history"].keys}
     assert (entry["commit"], entry["how"], entry["before"], entry["until"]) == (world.shas[1], "rollback", world.shas[3], "")
+    assert f", rolled back from {world.shas[3][:12]}" in world.said("show", "finetune")[0]
     out, told = world.said("show", "--history", "-o", "table")
     assert [line.split()[2:4] for line in out.splitlines()[1:]] == [["nightly", world.shas[1][:12]]]
     assert "builder deploy --rollback finetune --dry-run" in told
