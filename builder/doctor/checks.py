@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.doctor import cluster, deep, machine, metaflow, project, storage
+from builder.doctor import cluster, deep, ecr, machine, metaflow, project, storage
 from builder.doctor.scene import Check
 
 _MACHINE, _PROJECT, _STORE, _CLUSTER = "This machine", "This repository", "Images and data", "The cluster"
@@ -19,6 +19,7 @@ CHECKS = (
     Check(_PROJECT, "dependencies", project.deps),
     Check(_STORE, "store", storage.store),
     Check(_STORE, "credentials", storage.credentials),
+    Check(_STORE, "lifecycle", ecr.lifecycle),
     Check(_STORE, "base", storage.base),
     Check(_STORE, "data root", project.data_root),
     Check(_CLUSTER, "cluster", cluster.reachable),

@@ -74,6 +74,7 @@ class Removal:
         """Under the lock: who writes the same manifest comes before, or after, and then finds it gone."""
         if not self._files.directory.is_dir():
             return dict.fromkeys(digests, GONE)
+        self._files.prepare()  # another tool may have made it
         with self._files.locked():
             index = self._files.index()
             naming = self._indexes_that_name(set(digests), index)

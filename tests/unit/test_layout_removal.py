@@ -198,6 +198,17 @@ def test_entries_of_other_tools_are_kept_as_they_are(store: LayoutStore) -> None
     assert json.loads((store.directory / "index.json").read_bytes()) == {**raw, "manifests": [entry]}
 
 
+def test_a_layout_that_another_tool_made(store: LayoutStore) -> None:
+    one = image(store, "one", tag="one")
+    for path in (store.directory / ".tmp", store.directory / ".lock"):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert remove(LayoutStore(store.directory), one) == {one: REMOVED}
+    (store.directory / ".tmp").rmdir()
+    (store.directory / ".lock").unlink()
+    age(store)
+    assert LayoutStore(store.directory).sweep(dry=False) == 5
+
+
 def test_a_base_that_is_elsewhere_is_no_trouble(store: LayoutStore) -> None:
     base = Descriptor(LAYER_GZIP, sha256(b"base"), 4, {"dev.builder.kind": "base"})
     digest = store.put_manifest(Manifest(put(store, b"{}", CONFIG), (base,)).to_bytes(), MANIFEST, ("a",))

@@ -10,13 +10,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from builder.aws import be_the_role
-from builder.errors import AuthError, StoreError
+from builder.errors import AuthError, BuilderError, StoreError
 from builder.model.reference import Repository
 
 if TYPE_CHECKING:
     from builder.stores.registry.credentials import Credential
 
 _HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?\Z")
+
+NO_REPOSITORY = "RepositoryNotFoundException"
+_NO_RIGHTS = ("AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 
 
 def region(host: str) -> str:
@@ -74,3 +77,11 @@ def code(error: Exception) -> str:
 def said(error: Exception) -> str:
     """An AWS error's code and message; other errors by their name alone: their text may hold what a server sent."""
     return f"{code(error)}: {error}" if code(error) else type(error).__name__
+
+
+def failure(repository: Repository, what: str, right: str, error: Exception) -> BuilderError:
+    """What is raised when AWS does not do `what`, for which one needs `right`."""
+    message = f"{repository}: AWS does not {what}: {said(error)}"
+    if code(error) in _NO_RIGHTS or type(error).__name__ == "NoCredentialsError":
+        return AuthError(message, f"allow {right}; aws sts get-caller-identity shows who you are")
+    return StoreError(message, "try again in a minute; https://health.aws.amazon.com tells of troubles")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from builder.errors import AuthError, BuilderError, StoreError
 from builder.model.oci import is_digest
 from builder.model.reference import Repository
 from builder.stores.batches import remove_in_batches
@@ -16,8 +15,6 @@ from builder.stores.interface import GONE, REMOVED, Held
 from builder.stores.registry import ecr
 
 _BATCH, _PAGE = 100, 1000
-_NO_RIGHTS = ("AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
-_NO_REPOSITORY = "RepositoryNotFoundException"
 
 
 def held(repository: Repository) -> Iterator[Held]:
@@ -47,8 +44,8 @@ def _pages(repository: Repository) -> Iterator[Mapping[str, Any]]:
             registryId=ecr.account(repository.host), repositoryName=repository.name, PaginationConfig={"PageSize": _PAGE}
         )
     except (BotoCoreError, ClientError) as error:
-        if ecr.code(error) != _NO_REPOSITORY:
-            raise _failed(repository, "list the images", "ecr:DescribeImages", error) from error
+        if ecr.code(error) != ecr.NO_REPOSITORY:
+            raise ecr.failure(repository, "list the images", "ecr:DescribeImages", error) from error
 
 
 def _some(client: Any, repository: Repository, batch: list[str]) -> dict[str, str]:
@@ -58,9 +55,9 @@ def _some(client: Any, repository: Repository, batch: list[str]) -> dict[str, st
     try:
         answer = client.batch_delete_image(registryId=ecr.account(repository.host), repositoryName=repository.name, imageIds=ids)
     except (BotoCoreError, ClientError) as error:
-        if ecr.code(error) == _NO_REPOSITORY:
+        if ecr.code(error) == ecr.NO_REPOSITORY:
             return dict.fromkeys(batch, GONE)
-        raise _failed(repository, "delete images", "ecr:BatchDeleteImage", error) from error
+        raise ecr.failure(repository, "delete images", "ecr:BatchDeleteImage", error) from error
     failures = dict(map(_failure, answer.get("failures") or ()))
     return {digest: failures.get(digest, REMOVED) for digest in batch}
 
@@ -68,10 +65,3 @@ def _some(client: Any, repository: Repository, batch: list[str]) -> dict[str, st
 def _failure(failure: Mapping[str, Any]) -> tuple[str, str]:
     digest, code = str((failure.get("imageId") or {}).get("imageDigest", "")), str(failure.get("failureCode", ""))
     return digest, GONE if code == "ImageNotFound" else f"refused: {code}: {failure.get('failureReason', '')}"
-
-
-def _failed(repository: Repository, what: str, right: str, error: Exception) -> BuilderError:
-    message = f"{repository}: AWS does not {what}: {ecr.said(error)}"
-    if ecr.code(error) in _NO_RIGHTS or type(error).__name__ == "NoCredentialsError":
-        return AuthError(message, f"allow {right}; aws sts get-caller-identity shows who you are")
-    return StoreError(message, "try again in a minute; https://health.aws.amazon.com tells of troubles")
