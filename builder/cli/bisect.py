@@ -102,12 +102,16 @@ def _ask(need: Need, usual: Usual, *, yes: bool) -> None:
 
 
 def _search(task: Task, bench: Bench, form: str) -> None:
-    from builder.bisect.hunt import hunt
+    from builder.bisect.hunt import EndError, hunt
     from builder.cli.showing_bisect import say_verdict, show_end
 
     try:
         found = hunt(task, bench, lambda sha, opinion, now: say_verdict(task, bench, sha, opinion, now))
-    except KeyboardInterrupt:
+    except EndError:
         bench.say_what_goes_on()
+        raise
+    except (KeyboardInterrupt, BuilderError):
+        bench.say_what_goes_on()
+        output.note("the same command goes on with the search")
         raise
     show_end(task, found, bench, form)

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -150,22 +150,29 @@ class Bench:
             time.sleep(SOON if time.monotonic() - began < 60 else LATER)
 
     def say_what_goes_on(self) -> None:
-        going = [run for run in self._followed if self.runs[run].is_open]
-        if going:
+        """After an interruption, or an error."""
+        if going := [run for run in {*self._followed, *self.started} if run in self.runs and self.runs[run].is_open]:
             ends = f"`builder stop {' '.join(sorted(going))}` ends {'it' if len(going) == 1 else 'them'}"
             output.note(f"{output.plural(len(going), 'run')} {'goes' if len(going) == 1 else 'go'} on; {ends}")
-        output.note("the same command goes on with the search")
 
     def _follow(self, runs: Sequence[str]) -> None:
         for run in runs:
             if run not in self._followed and run not in self.started:
-                output.note(f"  {run} goes on already: it is waited for")
+                output.note(f"  {run} goes on already, on {self.runs[run].where}: it is waited for")
             self._followed.add(run)
 
     def _look_again(self, run: str) -> None:
-        seen = self.reader.run(run)
-        if seen is not None:
+        if seen := self._read(run):
             self.runs[run] = seen
+
+    def _read(self, run: str) -> Seen | None:
+        """As it stands now. A cluster that cannot be asked is said once, and not at every look."""
+        from builder.runs.history import Seen
+        from builder.runs.reconcile import reconcile
+
+        records = self.reader.ledger.read(run)
+        warn = partial(self._maker.say_once, say=output.warn)
+        return reconcile([Seen.of(run, records)], self.reader.connect, warn)[0] if records else None
 
     def _runs_at(self, sha: str) -> list[str]:
         """Those that did, or do, the same as a run of this search."""
@@ -215,7 +222,7 @@ class Bench:
         for name in _names(self._wanted.flow, sha, point.identity(image.digest)):
             if name in self.runs:
                 continue
-            seen = self.reader.run(name)
+            seen = self._read(name)
             if seen is None:
                 self._start_as(name, sha)
             else:

@@ -37,7 +37,7 @@ def test_the_commit_that_was_planted(team: Team) -> None:
     out, said = second.communicate(timeout=2000)
     assert second.returncode == 0, said
     found = json.loads(out)
-    assert said.count("goes on already: it is waited for") == 2
+    assert said.count("goes on already, on argo: it is waited for") == 2
     assert (found["sure"], found["suspects"], found["commit"]["commit"]) == (True, [planted], planted)
     assert (found["commit"]["before"], found["commit"]["author"]) == (good, "Ada <ada@example.org>")
     assert [file["path"] for file in found["commit"]["files"]] == ["agent/features.py", "configs/finetune.yaml"]

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.bisect.evidence import Evidence, Opinion
+from builder.bisect.evidence import Opinion
 from builder.bisect.hunt import Bench, EndError, Found, OverrunError, Task, hunt, need_of, survey
 from builder.bisect.metric import Metric
 from builder.bisect.search import Graph
+from tests.fixtures.bisecting import Pretended
 
 METRIC = Metric.parse("click<0.8")
-
-
-@dataclass
-class Pretended:
-    """`score(sha, n)` is what the n-th run of a commit reports; None: it fails, `no`: there can be none. Runs end when they are waited
-    for, one at a time.
-    """
-
-    score: Callable[[str, int], float | str | None]
-    values: dict[str, dict[str, float]] = field(default_factory=dict)
-    failed: dict[str, dict[str, str]] = field(default_factory=dict)
-    going: dict[str, str] = field(default_factory=dict)
-    barred: dict[str, str] = field(default_factory=dict)
-    started: list[str] = field(default_factory=list)
-    most: int = 0
-    patience: int = 10_000
-
-    def look(self, sha: str) -> Evidence:
-        going = tuple(run for run, commit in self.going.items() if commit == sha)
-        return Evidence(self.values.get(sha, {}), going, self.failed.get(sha, {}), self.barred.get(sha, ""))
-
-    def start(self, sha: str) -> None:
-        if self.score(sha, 0) == "no":
-            self.barred[sha] = "no image"
-            return
-        run = f"{sha}-{sum(1 for name in self.started if name.startswith(f'{sha}-'))}"
-        self.started.append(run)
-        self.going[run] = sha
-        self.most = max(self.most, len(self.going))
-
-    def wait(self, runs: Sequence[str]) -> None:
-        assert set(runs) == set(self.going) and runs
-        self.patience -= 1
-        if self.patience < 0:
-            raise KeyboardInterrupt
-        run = runs[-1]
-        sha, _, number = run.rpartition("-")
-        found = self.score(self.going.pop(run), int(number))
-        if found is None:
-            self.failed.setdefault(sha, {})[run] = f"{run}: it fell over"
-        else:
-            self.values.setdefault(sha, {})[run] = float(found)
 
 
 def line(count: int) -> Graph:

@@ -7,71 +7,13 @@ import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from builder.cli import executing, frame
 from builder.cli.documents import DOCUMENTS
-from builder.data.ledger import Ledger
-from builder.steps.request import identity
+from tests.fixtures.bisecting import Team
 from tests.fixtures.records import root, write_run
-from tests.fixtures.repositories import Repository
-
-SETTINGS = """
-[image]
-base = "scratch"
-[flow.finetune]
-config = "config.yaml"
-command = ["train"]
-[flow.finetune.evals]
-click = ["score"]
-type = ["score"]
-"""
-BROKEN = SETTINGS.replace('"scratch"', "5")
-
-
-class Team:
-    """Commits c0, c1, ...: the scores of a commit's runs, one after the other, are in its file `scores`; `-` is a run that fails."""
-
-    def __init__(self, directory: Path, *scores: str) -> None:
-        self.repository = Repository.make(directory)
-        self.shas = self.repository.history(
-            *(
-                {
-                    "scores": text.encode(),
-                    "builder.toml": (BROKEN if text == "no image" else SETTINGS).encode(),
-                    "config.yaml": f"lr: {1 if '0.6' in text else 2}\n".encode(),
-                }
-                for text in scores
-            )
-        )
-        self.repository.check_out()
-        self.directory = directory
-        self.started: list[str] = []
-
-    def execute(self, maker: Any, ready: Any, cluster: object, wait: bool | None) -> None:
-        """In the place of what starts a run."""
-        assert wait is False
-        request = ready.request
-        before = sum(1 for run in self.started if request.commit[:7] in run)
-        self.started.append(request.run)
-        scores = (maker.git.read_path(maker.git.commit(request.commit), "scores") or b"").decode().split()
-        score = scores[min(before, len(scores) - 1)]
-        known = {
-            "commit": request.commit,
-            "reference": request.reference,
-            "evals": list(request.evals),
-            "overrides": list(request.overrides),
-        }
-        values = dict(ready.prepared.config.values)
-        state = "failed" if score == "-" else "succeeded"
-        found = {} if score == "-" else {action: float(score) for action in request.evals}
-        write_run(root(self.directory), request.run, state, at=60 * len(self.started), scores=found, values=values, **known)
-        ledger = Ledger(root(self.directory))
-        start = {**ledger.read(request.run)["start"], "identity": identity(request, ready.prepared.config.digest)}
-        ledger.write(request.run, "start", start)
-
 
 Make = Callable[..., Team]
 
