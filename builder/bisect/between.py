@@ -13,10 +13,7 @@ def graph_between(git: Git, good: Commit, bad: Commit, *, first_parent: bool = F
     _check_ends(git, good, bad)
     options = ["--first-parent"] if first_parent else []
     lines = git.run("rev-list", "--topo-order", "--parents", *options, bad.sha, f"^{good.sha}").text.splitlines()
-    parents = {line[:40]: tuple(line.split()[1:]) for line in lines}
-    if first_parent:
-        parents = {sha: found[:1] for sha, found in parents.items()}
-    return Graph.of(parents)
+    return Graph.of({line[:40]: tuple(line.split()[1:]) for line in lines})
 
 
 def _check_ends(git: Git, good: Commit, bad: Commit) -> None:

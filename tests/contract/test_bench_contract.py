@@ -28,6 +28,8 @@ class Told:
     bench: Bench
     shas: list[str]
     other: Bench
+    started: list[str]
+    """Runs that were really started."""
 
 
 @pytest.fixture(params=["pretended", "runs"])
@@ -35,7 +37,7 @@ def told(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if request.param == "pretended":
         shas = [f"c{number}" for number in range(len(SCORES))]
         bench = Pretended(lambda sha, number: _score(SCORES[shas.index(sha)], number))
-        yield Told(bench, shas, bench)
+        yield Told(bench, shas, bench, bench.started)
         return
     for name, value in {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), "KUBECONFIG": "/nowhere"}.items():
         monkeypatch.setenv(name, value)
@@ -47,7 +49,7 @@ def told(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     with ExitStack() as stack:
         made = [_made(stack, team, wanted) for _ in range(2)]
         assert made[0][1].commits == tuple(reversed(team.shas))
-        yield Told(made[0][0], team.shas, made[1][0])
+        yield Told(made[0][0], team.shas, made[1][0], team.started)
 
 
 def _made(stack: ExitStack, team: Team, wanted: Wanted) -> tuple[Bench, Task]:
@@ -111,3 +113,4 @@ def test_who_comes_second_finds_the_run_of_who_came_first(told: Told) -> None:
     assert told.other.look(sha).going == (run,)
     told.other.wait([run])
     assert dict(told.other.look(sha).values) == {run: 0.6}
+    assert told.started == [run]
