@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from builder.collect.scene import Scene
     from builder.settings import Settings
 
-KINDS = ("images",)
+KINDS = ("images", "templates", "runs", "logs", "checkouts", "checkpoints")
 """As builder/collect/kinds.py has them: help imports none of that."""
 
 
@@ -57,7 +57,7 @@ def command(
     """
     from builder.cli.collecting import Plans
 
-    with _scene(repo, to, keep_days, keep_last, dry=dry_run) as scene:
+    with _scene(repo, to, keep_days, keep_last, kinds or KINDS, dry=dry_run) as scene:
         plans = Plans.make(scene, kinds)
         plans.say_asked()
         if form != "json":
@@ -103,7 +103,7 @@ def _deleted(plans: Plans, kind: str) -> BuilderError | None:
 
 
 @contextmanager
-def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | None, *, dry: bool) -> Iterator[Scene]:
+def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | None, kinds: Sequence[str], *, dry: bool) -> Iterator[Scene]:
     from builder.cli.reading import reading
     from builder.cli.wiring import load_settings, open_store, workshop
     from builder.collect.scene import Scene
@@ -117,7 +117,7 @@ def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | N
             made = workshop(store, to, reader.settings, lambda _: None)
             ask = _connector(reader.settings)
             lie = (reader.settings, reader.git, store, reader.objects, reader.ledger)
-            yield Scene(*lie, ask, days, last, made, dry, output.note, output.warn)
+            yield Scene(*lie, ask, days, last, made, dry, output.note, output.warn, kinds)
         finally:
             store.close()
 

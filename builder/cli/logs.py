@@ -41,7 +41,10 @@ def command(run: str, step: str, follow: bool, whole: bool, repo: Path | None) -
             return
         from builder.runs.logs import logs_of
 
-        if not _print(logs_of(seen, where, step, output.warn), headed=not step):
+        printed = _print(logs_of(seen, where, step, output.warn), headed=not step)
+        if cleared := _cleared(reader, seen, step):
+            output.note(cleared)
+        elif not printed:
             output.note(_nothing(seen, step))
 
 
@@ -90,6 +93,18 @@ def _print(pieces: Iterator[Piece], *, headed: bool) -> bool:
         output.raw(piece.data)
         before, last = piece.step, piece.data[-1:]
     return bool(before)
+
+
+def _cleared(reader: Reader, seen: Seen, step: str) -> str:
+    """Which logs were cleared away, and when; empty where none were. Steps that were kept have theirs in another run."""
+    from builder.runs.cleared import when_cleared
+
+    records = [seen.records.get(step, {})] if step else seen.records.values()
+    runs = dict.fromkeys(str(record.get("kept") or seen.run) for record in records)
+    told = [
+        f"logs of {run} were cleared away on {when[:10]} by `builder gc`" for run in runs if (when := when_cleared(reader.objects, run))
+    ]
+    return "; ".join(told)
 
 
 def _nothing(seen: Seen, step: str) -> str:

@@ -42,9 +42,18 @@ def command(run: str, redo: str, wait: bool | None, repo: Path | None, form: str
 
     with making(repo) as maker:
         reader = Reader.beside(maker)
-        result = _go_on(maker, reader, reader.known_run(run), redo, wait)
+        result = _go_on(maker, reader, _held(reader, reader.known_run(run)), redo, wait)
     show_result(result, form)
     raise_if_bad(result)
+
+
+def _held(reader: Reader, seen: Seen) -> Seen:
+    """The run, which nobody clears away from here on. Raises UsageError when somebody just did."""
+    from builder.cli.starting import who
+    from builder.runs.cleared import mark_used
+
+    mark_used(reader.objects, seen.run, who())
+    return reader.known_run(seen.run)
 
 
 def _go_on(maker: Maker, reader: Reader, seen: Seen, redo: str, wait: bool | None) -> RunResult:

@@ -265,7 +265,8 @@ def same_run(ready: Ready) -> RunResult | None:
     from builder.steps.root import ledger_of, objects_of
 
     found = green.same(objects_of(ready.request), identity(ready.request, ready.prepared.config.digest))
-    return result_of(found["run"], ledger_of(ready.request).read(found["run"])) if found else None
+    records = ledger_of(ready.request).read(found["run"]) if found else {}
+    return result_of(found["run"], records) if found and records else None  # it may just be cleared away
 
 
 def template_of(ready: Ready) -> dict[str, Any]:

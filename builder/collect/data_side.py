@@ -63,8 +63,8 @@ def kept_needs(objects: Objects, last: int) -> Needs:
     needs = Needs()
     for made in _documents(objects, [found.key for found in objects.list("frozen/")]):
         needs.image(str(made["reference"]), str(made["commit"]), CHECKPOINTS, f"{made['run']} made a frozen checkpoint")
-    for flow, keys in _green_keys(objects).items():
-        for run, why in _last_green(objects, flow, keys, last):
+    for flow, keys in green_keys(objects).items():
+        for run, why in last_green(objects, flow, keys, last):
             needs.image(str(run["reference"]), str(run["commit"]), GREEN, why)
     for found in objects.list(f"{FOLDER}/"):
         needs.commit(found.key.rpartition("/")[2], BUNDLES, "its bundle is in the data root: no remote has the commit")
@@ -72,7 +72,7 @@ def kept_needs(objects: Objects, last: int) -> Needs:
     return needs
 
 
-def _green_keys(objects: Objects) -> dict[str, list[str]]:
+def green_keys(objects: Objects) -> dict[str, list[str]]:
     """By flow, the newest first."""
     by_flow: dict[str, list[str]] = {}
     for found in objects.list("green/"):
@@ -80,7 +80,7 @@ def _green_keys(objects: Objects) -> dict[str, list[str]]:
     return {flow: sorted(keys, reverse=True) for flow, keys in by_flow.items()}
 
 
-def _last_green(objects: Objects, flow: str, keys: list[str], last: int) -> Iterator[tuple[Mapping[str, Any], str]]:
+def last_green(objects: Objects, flow: str, keys: list[str], last: int) -> Iterator[tuple[Mapping[str, Any], str]]:
     """The last green runs, and as many of those that a schedule started: other runs must not push the nightlies out."""
     left = {"green run": last, "green nightly": last}
     for run in _documents(objects, keys):

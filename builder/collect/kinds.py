@@ -7,7 +7,7 @@ from importlib import import_module
 from builder.collect.scene import Scene
 from builder.collect.things import Collector
 
-KINDS = ("images",)
+KINDS = ("templates", "runs", "logs", "checkouts", "checkpoints", "images")
 """In the order in which they are looked at, and go: what names other things goes first. builder/cli/gc.py has the same."""
 
 

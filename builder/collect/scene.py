@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,7 +27,7 @@ Tell = Callable[[str], object]
 class Scene:
     """`connect` gives the cluster of a context (empty: that of [deploy]) and a namespace (empty: likewise). `keep_days`, `keep_last` and
     `now` (seconds since 1970) are the options' and the clock's. `workshop` knows of what images are made. `dry`: nothing at all is
-    written. `tell` hears what goes on, `warn` what is doubtful.
+    written. `tell` hears what goes on, `warn` what is doubtful. `kinds` are all that are looked at.
     """
 
     settings: Settings
@@ -42,6 +42,7 @@ class Scene:
     dry: bool = False
     tell: Tell = lambda _: None
     warn: Tell = lambda _: None
+    kinds: Collection[str] = ()
     now: float = field(default_factory=time.time)
 
     @property

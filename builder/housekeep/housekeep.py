@@ -22,6 +22,7 @@ from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.survey import clusters
 from builder.runs.history import Seen
 from builder.runs.sources import Sources
+from builder.settings import Settings
 
 T = TypeVar("T")
 
@@ -53,22 +54,27 @@ class Kept:
 def housekeep(sources: Sources, *, dry: bool = False) -> Kept:
     """Raises DataError, AuthError when the data root cannot be read: it says what is needed."""
     settings = sources.settings
-    places = [Place(Bastion(slurm, _PATIENCE)) for known in clusters(settings).values() for slurm in known]
+    places = places_of(settings)
     try:
-        world, cluster = _look(sources, places)
+        world, cluster = look(sources, places)
         verdicts = plan(world, settings.housekeep)
-        return Kept(tuple(_done(verdicts, places, cluster, dry=dry)), dict(world.unseen))
+        return Kept(tuple(carried_out(verdicts, places, cluster, dry=dry)), dict(world.unseen))
     finally:
         for place in places:
             place.bastion.close()
 
 
-def _look(sources: Sources, places: Sequence[Place]) -> tuple[World, Cluster | None]:
-    """Things are listed before what needs them is: what is used meanwhile counts as used."""
+def places_of(settings: Settings) -> list[Place]:
+    """Every root of every cluster of Slurm that the settings know; whoever asked there closes its bastion."""
+    return [Place(Bastion(slurm, _PATIENCE)) for known in clusters(settings).values() for slurm in known]
+
+
+def look(sources: Sources, places: Sequence[Place], *, argo: bool = True) -> tuple[World, Cluster | None]:
+    """Things are listed before what needs them is: what is used meanwhile counts as used. The namespace of Argo only with `argo`."""
     unseen: dict[str, str] = {}
     there = {str(place): found for place in places if (found := _asked(str(place), unseen, partial(_at, place)))}
     runs = [Seen.of(entry.run, entry.records) for entry in sources.ledger.runs(warn=sources.warn)]
-    cluster, namespace = _argo(sources, runs, unseen)
+    cluster, namespace = _argo(sources, runs, unseen) if argo else (None, None)
     commits, templates = namespace.needs() if namespace else ({}, {})
     for run in runs:
         if run.is_open and run.commit:
@@ -138,7 +144,8 @@ def green_commits(objects: Objects, last: int) -> Iterator[tuple[str, str]]:
                 yield run["commit"], f"{run['run']} is one of the last {last} green runs of {flow}"
 
 
-def _done(verdicts: Sequence[Verdict], places: Sequence[Place], cluster: Cluster | None, *, dry: bool) -> Iterator[Done]:
+def carried_out(verdicts: Sequence[Verdict], places: Sequence[Place], cluster: Cluster | None, *, dry: bool = False) -> Iterator[Done]:
+    """What became of each; with `dry` nothing is removed."""
     going = {verdict.thing: verdict for verdict in verdicts if verdict.goes}
     yield from (Done(verdict, "kept") for verdict in verdicts if not verdict.goes)
     if dry:

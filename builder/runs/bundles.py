@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from builder.data.interface import Objects
+from builder.data.turns import announced
 from builder.errors import BuilderError, RevisionError
 from builder.model.tree import Commit
 from builder.source.bundle import is_only_here, take_bundle, write_bundle
@@ -19,14 +20,19 @@ _SHA = re.compile(r"(?:wip-)?([0-9a-f]{4,40})\Z")
 
 
 def send(git: Git, objects: Objects, commit: Commit) -> bool:
-    """Writes the commit's bundle, unless a remote has the commit, or the data root its bundle. Whether one was written."""
-    key = f"{FOLDER}/{commit.sha}"
-    if not is_only_here(git, commit) or any(found.key == key for found in objects.list(key)):
+    """Writes the commit's bundle, unless a remote has the commit. Whether the data root did not have it."""
+    if not is_only_here(git, commit):
         return False
+    key = f"{FOLDER}/{commit.sha}"
     with tempfile.TemporaryDirectory(prefix="builder-bundle-") as scratch:
         path = Path(scratch) / "bundle"
         write_bundle(git, commit, path)
-        return objects.put_file(key, path, hashlib.sha256(path.read_bytes()).hexdigest(), new=True)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if objects.put_file(key, path, sha256, new=True):
+            return True
+        with announced(objects, (commit.sha.encode(),)):  # it is old, and may be about to be cleared away
+            objects.put_file(key, path, sha256)
+    return False
 
 
 def find(git: Git, objects: Objects, revision: str) -> Commit | None:
