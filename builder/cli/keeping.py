@@ -94,6 +94,10 @@ def _housekeep(reader: Reader, form: str, *, dry_run: bool) -> int:
         output.document({"dry_run": dry_run, "things": [_as_json(one) for one in kept.done], "unseen": kept.unseen})
     else:
         _show_kept(kept)
+    if reader.settings.housekeep.page and not dry_run:
+        from builder.cli.page import write_to_root
+
+        write_to_root(reader)
     return int(kept.failed)
 
 

@@ -114,7 +114,7 @@ class S3Objects:
     # writing
 
     def put(self, key: str, data: bytes, *, new: bool = False) -> bool:
-        options = {"Body": data, "ChecksumSHA256": _base64(hashlib.sha256(data).hexdigest()), **_only(new)}
+        options = {"Body": data, **_kind(key), "ChecksumSHA256": _base64(hashlib.sha256(data).hexdigest()), **_only(new)}
         with self._translated(key, "written"):
             refusal = _taken(lambda: self._client.put_object(Bucket=self._bucket, Key=self._at(key), **options))
             # a try that got through while its answer was lost makes the next one fail
@@ -133,7 +133,7 @@ class S3Objects:
 
     def _send(self, key: str, file: BinaryIO, sha256: str, new: bool) -> None:
         file.seek(0)
-        options = {"Body": file, "ChecksumSHA256": _base64(sha256), **_only(new)}
+        options = {"Body": file, **_kind(key), "ChecksumSHA256": _base64(sha256), **_only(new)}
         self._client.put_object(Bucket=self._bucket, Key=self._at(key), **options)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -196,6 +196,11 @@ def _time(text: Any) -> datetime:
 
 def _base64(sha256: str) -> str:
     return base64.b64encode(bytes.fromhex(sha256)).decode()
+
+
+def _kind(key: str) -> dict[str, str]:
+    """What a browser that is sent to the object must know of it."""
+    return {"ContentType": "text/html; charset=utf-8"} if key.endswith(".html") else {}
 
 
 def _only(new: bool) -> dict[str, str]:

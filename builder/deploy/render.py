@@ -107,6 +107,7 @@ def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     if release.request.settings.file:
         return own_step(template, release)
     step = template["name"]
+    template = _with_what_the_page_reads(template, release)
     rule = rule_for(release.request.settings, step)
     goes_on = step == _MAY_GO_ON and (rule.otherwise == "continue" or rule.fallback is not None)
     asked = pods.with_pod(isolated(template, release.around), pods.waiting_pod(release.request.launching(step)))
@@ -114,6 +115,18 @@ def _step(template: Mapping[str, Any], release: Release) -> dict[str, Any]:
     retry = {"retryStrategy": pods.retry_strategy(rule, goes_on=goes_on, at_least=at_least)}
     limit = pods.start_limit(release.deploy) if step == FIRST_STEP and not release.request.settings.file else {}
     return with_secret({**asked, **retry, **limit}, release.request.notify.secret)
+
+
+def _with_what_the_page_reads(template: Mapping[str, Any], release: Release) -> Mapping[str, Any]:
+    """Housekeep lists commits and images on a page: where the secrets are missing the page says so."""
+    request, deploy = release.request, release.deploy
+    if not request.in_force or request.kind != "housekeep":
+        return template
+    from builder.deploy.starter import git_variables, with_registry
+
+    git = git_variables(deploy, needed=False) if deploy.git_secret else []
+    container = {**template["container"], "env": [*(template["container"].get("env") or ()), *git]}
+    return with_registry({**template, "container": container}, deploy.pull_secrets)
 
 
 def _only_waits(request: Request, step: str) -> bool:

@@ -1,6 +1,6 @@
 """The template of what starts runs at other revisions: a pod of the commit's image that clones the repository and types `builder run`.
 
-It alone runs under the account that may create templates, and it alone is given the secret with which the repository is read.
+It alone runs under the account that may create templates. The secret with which the repository is read is given to it, and to housekeep.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def starter_template(request: Request, settings: Settings, workdir: str) -> dict
         "ttlStrategy": {"secondsAfterSuccess": seconds(deploy.keep_succeeded), "secondsAfterFailure": seconds(deploy.keep_failed)},
         "podMetadata": {"labels": {**PART, "builder/commit": request.commit}},
         "templates": [
-            isolated(_pod(_WORK, request, deploy, text, _git(deploy), []), around),
+            isolated(_pod(_WORK, request, deploy, text, git_variables(deploy), []), around),
             isolated(_pod(_ENDED, request, deploy, text, [], [{"name": STATUS, "value": "{{workflow.status}}"}]), around),
         ],
     }
@@ -97,18 +97,20 @@ def _pod(
     template = {"name": name, "serviceAccountName": deploy.starter, "container": container, "activeDeadlineSeconds": _LIMIT}
     if name == _WORK:
         template["retryStrategy"] = retry_strategy(_AGAIN, goes_on=False)
-    return _with_registry(template, deploy.pull_secrets)
+    return with_registry(template, deploy.pull_secrets)
 
 
-def _git(deploy: DeploySettings) -> list[dict[str, Any]]:
+def git_variables(deploy: DeploySettings, *, needed: bool = True) -> list[dict[str, Any]]:
+    """With which the repository is read. A pod begins without the secret only where it is not `needed`."""
+
     def key(variable: str, name: str, *, optional: bool) -> dict[str, Any]:
         source = {"secretKeyRef": {"name": deploy.git_secret, "key": name, "optional": optional}}
         return {"name": variable, "valueFrom": source}
 
-    return [key(URL, "url", optional=False), key(TOKEN, "token", optional=True)]
+    return [key(URL, "url", optional=not needed), key(TOKEN, "token", optional=True)]
 
 
-def _with_registry(template: Mapping[str, Any], pull_secrets: tuple[str, ...]) -> dict[str, Any]:
+def with_registry(template: Mapping[str, Any], pull_secrets: tuple[str, ...]) -> dict[str, Any]:
     """With the credentials with which nodes pull it can push, too, if they may. Docker's clients, and this one, read them there."""
     if not pull_secrets:
         return dict(template)
@@ -117,11 +119,11 @@ def _with_registry(template: Mapping[str, Any], pull_secrets: tuple[str, ...]) -
     container = template["container"]
     mounted = {
         **container,
-        "volumeMounts": [{"name": name, "mountPath": place, "readOnly": True}],
-        "env": [*container["env"], {"name": "DOCKER_CONFIG", "value": place}],
+        "volumeMounts": [*(container.get("volumeMounts") or ()), {"name": name, "mountPath": place, "readOnly": True}],
+        "env": [*(container.get("env") or ()), {"name": "DOCKER_CONFIG", "value": place}],
     }
     volume = {"name": name, "secret": {"secretName": pull_secrets[0], "items": items, "optional": True}}
-    return {**template, "container": mounted, "volumes": [volume]}
+    return {**template, "container": mounted, "volumes": [*(template.get("volumes") or ()), volume]}
 
 
 def portable(settings: Settings) -> str:

@@ -22,6 +22,7 @@ CHECKS = (
     Check(_STORE, "lifecycle", ecr.lifecycle),
     Check(_STORE, "base", storage.base),
     Check(_STORE, "data root", project.data_root),
+    Check(_STORE, "page", project.page),
     Check(_CLUSTER, "cluster", cluster.reachable),
     Check(_CLUSTER, "argo", cluster.argo),
     Check(_CLUSTER, "rights", cluster.rights),

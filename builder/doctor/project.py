@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from builder.data.directory import DirectoryObjects
@@ -11,7 +12,9 @@ from builder.doctor import machine, storage
 from builder.doctor.machine import existing
 from builder.doctor.scene import Found, Scene, failed, not_needed, ok
 from builder.errors import BuilderError
+from builder.model.units import age
 from builder.process import run
+from builder.settings.keeping import PAGE
 
 
 def repository(scene: Scene) -> Found:
@@ -53,6 +56,19 @@ def data_root(scene: Scene) -> Found:
     except BuilderError as error:
         return failed(error.message, error.hint)
     return ok(f"{objects.name} can be listed")
+
+
+def page(scene: Scene) -> Found:
+    """Where the page lies that tells of all this, for whoever looks for it."""
+    data = scene.settings.data
+    try:
+        objects = open_root(data.root, scene.settings.root, data.endpoint)
+        found = objects.find(PAGE)
+    except BuilderError:
+        return not_needed("the data root does not answer")
+    if found is None:
+        return not_needed("none yet: `builder status --html FILE` writes one, [schedule.housekeep] one every night")
+    return ok(f"{objects.url(PAGE)}, {age(time.time() - found.modified)} old")
 
 
 def _directory(path: Path) -> Found:

@@ -30,6 +30,8 @@ OLDEST_PYTHON = (3, 10)
 _FORMAT = 2
 _PACKAGE = Path(builder.__file__).parent
 _DATA = frozenset({"py.typed", "tool-requirements.txt"})
+_WEB = _PACKAGE / "page" / "web"
+"""What the page of a nightly is made of."""
 _LOCK = Path(__file__).with_name("tool-requirements.txt")
 
 
@@ -103,7 +105,7 @@ def locked_version(package: str) -> str:
 def own_files() -> Iterator[tuple[str, bytes]]:
     """Path below /opt/builder and content, sorted by path: the same in a checkout and in an installed wheel.
 
-    Only Python and the files named in _DATA: what editors and merges leave in a checkout would go into everybody's images.
+    Only Python, the files named in _DATA, and those of _WEB: what editors and merges leave in a checkout would go into everybody's images.
     """
     roots = {"builder": _PACKAGE, "builder/_data/workflows": data_path("workflows"), "repo_slim": _PACKAGE.parent / "repo_slim"}
     found = {f"{name}/{path.relative_to(root).as_posix()}": path for name, root in roots.items() for path in _sources(root)}
@@ -116,8 +118,12 @@ def _sources(root: Path) -> Iterator[Path]:
         if path.is_dir():
             if not path.name.startswith((".", "__pycache__")) and path != _PACKAGE / "_data":
                 yield from _sources(path)
-        elif path.name in _DATA or (path.suffix == ".py" and not path.name.startswith(".")):
+        elif path.name in _DATA or (path.suffix in _kinds(root) and not path.name.startswith(".")):
             yield path
+
+
+def _kinds(folder: Path) -> tuple[str, ...]:
+    return (".html", ".css", ".js") if folder == _WEB else (".py",)
 
 
 def _build(key: str, python: str, platform: str, artifacts: Artifacts, progress: Progress) -> Artifact:

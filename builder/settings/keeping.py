@@ -17,6 +17,10 @@ KEEPERS = {
 """The built-in flows that look after what all others leave: they need no table, have no commands, and no records of their own."""
 
 
+PAGE = "page/index.html"
+"""Where in the data root the page lies that *housekeep* writes."""
+
+
 def is_keeper(name: str, flow: FlowSettings) -> bool:
     return not flow.file and (flow.use or name) in KEEPERS
 
@@ -52,6 +56,9 @@ class HousekeepSettings:
     jobs: str = key("30d", "files and logs of jobs on Slurm's side, since the last change", checks.duration)
     code: str = key("14d", "code directories there, since their last use", checks.duration)
     images: str = key("60d", "images for containers there, since their last use", checks.duration)
+    page: bool = key(
+        True, "at its end it writes a page of commits, images, runs and scores for a browser: `page/index.html` in the data root"
+    )
     green: int = key(3, "so many green runs of every flow, the last ones, keep the templates of their commits", checks.not_negative)
 
 

@@ -53,7 +53,9 @@ class DeploySettings:
     secrets: tuple[str, ...] = key((), "Kubernetes secrets whose keys are environment variables of every step (S3 credentials)")
     pull_secrets: tuple[str, ...] = key((), "Kubernetes secrets with which nodes pull the image")
     pre_pull: bool = key(True, "`deploy --bootstrap` has every node pull what lies below the code of an image, before a run needs it")
-    git_secret: str = key("", "the Kubernetes secret (keys `url`, `token`) with which the starter reads the repository")
+    git_secret: str = key(
+        "", "the Kubernetes secret (keys `url`, `token`) with which the starter reads the repository, and `housekeep` its list of commits"
+    )
     pending_timeout: str = key("30m", "how long the first step may take, pulling its image included, once a node has it", checks.time_limit)
     keep_succeeded: str = key("7d", "how long a run that succeeded stays in the cluster; its records stay longer", checks.duration)
     keep_failed: str = key("30d", "how long one that failed stays", checks.duration)

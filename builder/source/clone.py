@@ -17,9 +17,11 @@ _ANY_USER = "x-access-token"
 """What GitHub calls whoever comes with a token; other servers take any name, or the URL says one."""
 
 
-def clone_bare(url: str, directory: Path) -> None:
-    """A bare blobless clone. Raises SourceError when git is missing, or the server does not give it."""
-    argv = ["git", "clone", "--quiet", "--bare", "--filter=blob:none", "--template=", "--", url, str(directory)]
+def clone_bare(url: str, directory: Path, without: str = "blob:none") -> None:
+    """A bare clone without blobs, or without trees either (`tree:0`). Raises SourceError when git is missing, or the server does not
+    give it.
+    """
+    argv = ["git", "clone", "--quiet", "--bare", f"--filter={without}", "--template=", "--", url, str(directory)]
     try:
         process.run(argv, env=git_environment())
     except ProgramMissingError as error:

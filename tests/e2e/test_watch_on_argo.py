@@ -73,6 +73,8 @@ def watching(team: Team, slack: Slack, slurm: SlurmServer, bridge_address: str, 
     apply(team, {"apiVersion": "v1", "kind": "Secret", **secret})
     words = {"channel": CHANNEL, "api": slack.api, "root": tmp_path / "cluster"}
     words |= {"host_key": " ".join((slurm.ssh / "host.pub").read_text().split()[:2])}
+    file = team.repository / "builder.toml"
+    file.write_text(file.read_text().replace("\n\n[data]", "\ninsecure = true\n\n[data]"))  # for pods, which read manifests for the page
     team.settings(SETTINGS.format(**words, bastion=f"{bridge_address}:{slurm.bastion.rpartition(':')[2]}"))
     key = (slurm.ssh / "user").read_text()
     change = json.dumps({"stringData": {"SLURM_KEY": key}})
@@ -179,6 +181,15 @@ def test_both_run_as_the_schedules_say_and_by_hand(
     assert {"run-young", "run-goes", "run-waits"} <= left
     assert "run-old" not in left
     assert len(team.get("workflowtemplates")["items"]) == len(templates), "all of them are new"
+
+    # and at its end the page, of what a pod can ask
+    page = (team.objects.get("page/index.html") or b"").decode()
+    told = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    images = {commit["sha"]: commit.get("image", {}).get("digest") for commit in told["commits"]}
+    assert images[head] == team.json("image")[0]["digest"], told["notes"]
+    assert {run["run"] for run in told["runs"]} >= {"run-failed", "run-lost", "run-stopped"}
+    assert {nights["schedule"] for nights in told["nights"]} == names
+    assert [note for note in told["notes"] if "git_secret" in note], told["notes"]
 
 
 def test_a_schedule_that_does_not_start_and_starts_again(team: Team) -> None:

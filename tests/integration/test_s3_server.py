@@ -42,6 +42,17 @@ def test_a_bucket_that_is_not_there(root: S3Objects, s3_server: S3Server) -> Non
         S3Objects("no-such-bucket", "", s3_server.endpoint).put("a", b"")
 
 
+def test_a_browser_is_told_what_a_page_is(root: S3Objects, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"<!doctype html>")
+    root.put("page/index.html", b"<!doctype html>")
+    root.put_file("page/other.html", tmp_path / "file", hashlib.sha256(b"<!doctype html>").hexdigest())
+    root.put("ledger/a/run.json", b"{}")
+    kinds = [
+        root._client.head_object(Bucket=root._bucket, Key=root._at(found.key))["ContentType"] for found in sorted(root.list(), key=str)
+    ]
+    assert kinds == ["binary/octet-stream", *["text/html; charset=utf-8"] * 2]
+
+
 @pytest.mark.parametrize("size", [1000, 20 << 20])
 def test_a_file_that_changes_while_it_is_sent(root: S3Objects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int) -> None:
     """It is hashed before it is sent, in one piece; the server, which hashes it again, is who notices. In parts: it is hashed meanwhile."""

@@ -24,7 +24,7 @@ function filled(element, attributes, children) {
 function bytes(count) {
   let value = count;
   for (const unit of ["B", "kB", "MB", "GB", "TB"]) {
-    if (Math.abs(value) < 999.95 || unit === "TB") return unit === "B" ? `${value} B` : `${value.toFixed(1)} ${unit}`;
+    if (Math.abs(value) < 999.95 || unit === "TB") return unit === "B" ? `${value}\u00a0B` : `${value.toFixed(1)}\u00a0${unit}`;
     value /= 1000;
   }
 }
@@ -71,6 +71,11 @@ function age(seconds) {
     if (seconds < most) return `${Math.floor(Math.max(0, seconds) / length)} ${unit}`;
   }
   return `${Math.floor(seconds / 86400)} d`;
+}
+
+// `54 min`, `1 h 27`: for lists.
+function brief(seconds) {
+  return seconds < 3600 ? age(seconds) : `${Math.floor(seconds / 3600)} h ${two(Math.floor((seconds % 3600) / 60))}`;
 }
 
 function duration(seconds) {

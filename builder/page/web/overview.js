@@ -119,7 +119,7 @@ function queue() {
       run.who ?? run.schedule ?? "",
       run.step ?? "",
       run.detail ?? "",
-      took(run, age),
+      took(run, brief),
     ]);
     parts.push(grid("Runs that go on", ["state", "run", "where", "who", "step", "waits for", "since"], rows));
   }

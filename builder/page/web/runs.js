@@ -57,14 +57,14 @@ const RUN_COLUMNS = [
   { title: "run", name: "run", cell: (run) => link("run", run.run) },
   {
     title: "commit",
-    name: "sha",
+    name: "sha of",
     cell: (run) => (commitOf.has(run.commit) ? link("commit", run.commit, short(run.commit)) : short(run.commit ?? "")),
   },
   { title: "subject", name: "about", cell: (run) => h("bdi", null, commitOf.get(run.commit)?.subject ?? run.subject ?? "") },
   { title: "who", name: "who", cell: (run) => run.who ?? run.schedule ?? "" },
   { title: "where", name: "where", cell: (run) => run.where ?? "" },
   { title: "started", name: "date", cell: (run) => time(run.started) },
-  { title: "took", name: "took", cell: (run) => took(run, age) },
+  { title: "took", name: "took", cell: (run) => took(run, brief) },
   { title: "loss", name: "loss", cell: (run) => number(run.loss) },
   { title: "scores", name: "scores", cell: (run) => scoreWords(run) },
   {

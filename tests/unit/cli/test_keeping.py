@@ -58,7 +58,16 @@ def test_a_look_by_hand(place: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_housekeep_by_hand(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain(place)
-    assert said(capsys, "housekeep") == ("", "0 more were used lately; nothing to remove\n")
+    page = place / ".builder/data/page/index.html"
+    said(capsys, "housekeep --dry-run")
+    assert not page.exists()
+    out, told = said(capsys, "housekeep")
+    assert (out, told.splitlines()[:2]) == ("", ["0 more were used lately; nothing to remove", f"the page is at {page}"])
+    assert page.read_text().startswith("<!doctype html>")
+    page.unlink()
+    (place / "builder.toml").write_text("[housekeep]\npage = false\n")
+    said(capsys, "housekeep")
+    assert not page.exists()
     found = json.loads(said(capsys, "run housekeep --dry-run -o json")[0])
     assert set(found) == {"schema", *DOCUMENTS["builder run housekeep"].keys}
 

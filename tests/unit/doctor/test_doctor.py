@@ -14,6 +14,7 @@ import pytest
 from builder.cache import blob_cache
 from builder.cli import frame
 from builder.cli.wiring import open_store
+from builder.data.directory import DirectoryObjects
 from builder.doctor import CHECKS, Check, Found, Scene, examine, machine, project, storage
 from builder.errors import AuthError, SettingsError, StoreError
 from builder.image.base import load_base
@@ -21,6 +22,7 @@ from builder.image.deps import Artifacts, plan_deps
 from builder.image.prepare import commit_files
 from builder.process import Completed, run
 from builder.settings import DataSettings, DepsSettings, ImageSettings, RunSettings, Settings, StoreSettings, load
+from builder.settings.keeping import PAGE
 from builder.source.repository import Git
 from builder.stores.interface import Store
 from builder.stores.layout import LayoutStore
@@ -57,6 +59,16 @@ def test_all_is_well(scene: Scene) -> None:
     assert "failed" not in found.values()
     assert [found[name] for name in ("git", "settings", "store", "base", "data root")] == ["ok"] * 5
     assert [found[name] for name in ("dependencies", "credentials")] == ["-"] * 2
+
+
+def test_it_says_where_the_page_is(scene: Scene) -> None:
+    def said() -> tuple[str, str]:
+        return next((one.found.state, one.found.detail) for one in examine(CHECKS, scene) if one.check.name == "page")
+
+    assert said()[0] == "-"
+    root = DirectoryObjects(scene.settings.root / scene.settings.data.root)
+    root.put(PAGE, b"<!doctype html>")
+    assert said() == ("ok", f"{root.url(PAGE)}, 0 s old")
 
 
 def test_every_failure_has_a_remedy(tmp_path: Path) -> None:

@@ -121,6 +121,24 @@ def test_its_pods_have_an_account_of_their_own(settings: Settings, monkeypatch: 
     assert make_template(finetune, 0, settings, None, bench)["spec"]["serviceAccountName"] == "builder-run"  # type: ignore[arg-type]
 
 
+def test_only_housekeep_gets_what_its_page_reads(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.deploy.release.compile_flow", lambda *_: compiled())
+    bench: Any = type("Bench", (), {"objects": None, "cache": None, "environ": None})
+    deploy = replace(settings.deploy, git_secret="git", pull_secrets=("pull",))
+
+    def secrets(flow: str, own: Settings) -> set[tuple[str, bool]]:
+        made = make_template(request_of(flow, own), 0, own, None, bench)  # type: ignore[arg-type]
+        steps = [part for part in made["spec"]["templates"] if part["name"] == "start"]
+        values = [one["valueFrom"]["secretKeyRef"] for part in steps for one in part["container"]["env"] if "valueFrom" in one]
+        mounted = [volume["secret"] for part in steps for volume in part["volumes"] if "secret" in volume]
+        return {(one.get("name") or one["secretName"], one["optional"]) for one in [*values, *mounted]}
+
+    known = replace(settings, deploy=deploy)
+    assert secrets("housekeep", known) >= {("git", True), ("pull", True)}
+    assert not {name for name, _ in secrets("watch", known)} & {"git", "pull"}
+    assert not {name for name, _ in secrets("housekeep", settings)} & {"git", "pull"}
+
+
 def test_the_account_may_remove_runs_and_templates_and_change_nothing(settings: Settings) -> None:
     roles = {one["metadata"]["name"]: one["rules"] for one in bootstrap(settings) if one["kind"] == "Role"}
     changing = {(resource, verb) for rule in roles["builder-keep"] for resource in rule["resources"] for verb in rule["verbs"]}
