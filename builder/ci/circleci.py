@@ -60,7 +60,7 @@ def _prepare(pipeline: Pipeline) -> Iterator[str]:
     yield "  prepare:"
     yield "    steps:"
     yield "      - checkout: { method: blobless }"
-    yield from indented(_step(Step("Install builder", f"pip install --quiet {pipeline.install}")), 6)
+    yield from indented(_step(Step("Install builder", f"pip install --quiet --no-compile {pipeline.install}")), 6)
 
 
 def _job(job: Job) -> Iterator[str]:

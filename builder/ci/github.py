@@ -69,7 +69,7 @@ def _job(job: Job, pipeline: Pipeline) -> Iterator[str]:
     yield '      with: { fetch-depth: 0, filter: "blob:none" }'
     yield "    - uses: actions/setup-python@v6"
     yield '      with: { python-version: "3.12" }'
-    for step in (Step("Install builder", f"pip install --quiet {pipeline.install}"), *job.steps):
+    for step in (Step("Install builder", f"pip install --quiet --no-compile {pipeline.install}"), *job.steps):
         yield f"    - name: {scalar(step.name)}"
         yield f"      run: {scalar(step.command.replace(COMMIT, _COMMIT))}"
 

@@ -20,9 +20,11 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import ci_figures
 import code_figures
 import first_line
 import machine
+import nightly_figures
 import profiles
 import queue_figures
 import registry
@@ -77,9 +79,11 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
     _log("waiting")
     waiting = queue_figures.sections(plan, os.environ)
     submitted, brought = submission_figures.section(plan, os.environ), code_figures.section(plan, os.environ, bench.repository)
+    _log("CI")
+    ci = (ci_figures.job(bench, plan, os.environ), ci_figures.storage(bench, plan), nightly_figures.section(plan, os.environ))
     _log("slimming")
     slimmed = slimming.section(plan, bench.folder / "slimming", bench.env, quick=plan.rounds < 9)
-    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [submitted, brought]), slimmed]
+    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [submitted, brought, *ci]), slimmed]
 
 
 def _profiles(sections: list[Section], folder: Path) -> dict[str, str]:

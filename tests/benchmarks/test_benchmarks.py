@@ -1,9 +1,12 @@
 """The benchmark's own arithmetic: what it counts, and what it calls reached."""
 
+import subprocess
 import sys
 from pathlib import Path
 
+import ci_figures
 import code_figures
+import cold_docker
 import measure
 import pytest
 import queue_figures
@@ -11,6 +14,7 @@ import report
 import sharding
 import slimming
 from measure import Cost
+from peers import Bench
 from repository import generate
 from scenarios import Goal, Plan, Section
 
@@ -60,6 +64,35 @@ def test_a_change_of_one_file_to_the_cluster(tmp_path: Path, services: dict[str,
     assert 0 < ours < tar / 3
     assert 0 < rsync < tar / 3
     assert code_figures.section(Plan(1, 0.0, print), {}, repository) is None
+
+
+def test_a_job_is_the_sum_of_its_stages() -> None:
+    stages = ci_figures.Stages()
+    for factor in (1, 2, 3):
+        stages.add({"clone": (Cost(1.0 * factor, 0.5, 10), 100), "push": (Cost(2.0, 1.0, 30, daemon_cpu=4.0, sent=7, requests=9), 7)})
+    assert [cost.seconds for cost in stages.totals] == [3.0, 4.0, 5.0]
+    assert (stages.totals[0].cpu, stages.totals[0].rss, stages.totals[0].daemon_cpu) == (1.5, 30, 4.0)
+    assert (stages.totals[0].sent, stages.totals[0].requests, stages.bytes()) == (7, 9, 107)
+
+
+def test_a_code_layer_is_the_whole_tree(tmp_path: Path) -> None:
+    """What one layer takes is about what its files do, compressed, whatever the commit changed."""
+    repository = generate(tmp_path / "repository", files=200, megabytes=1, commits=3)
+    bench = Bench(tmp_path, repository, repository, (), None, "", {})  # type: ignore[arg-type]
+    sizes = [ci_figures._whole_layer(bench, revision) for revision in ("HEAD", "HEAD~1")]
+    assert all(100_000 < size < 1_000_000 for size in sizes)
+    assert max(sizes) < 1.1 * min(sizes)
+
+
+@pytest.mark.docker
+@pytest.mark.containerd
+def test_a_cold_engine_has_nothing(services: dict[str, str]) -> None:
+    docker, containerd = services["BUILDER_TEST_DOCKER"], services["BUILDER_TEST_CONTAINERD"]
+    with cold_docker.engine(docker, containerd, services.get("BUILDER_TEST_REGISTRY", "127.0.0.1:1")) as socket:
+        said = subprocess.run([docker, "--host", socket, "images", "--quiet"], capture_output=True, text=True, check=True).stdout
+        assert said == ""
+        assert Path(socket.removeprefix("unix://")).exists()
+    assert not Path(socket.removeprefix("unix://")).parent.exists()
 
 
 def test_new_bytes_are_those_of_changed_layers(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_settings_have_their_say(tmp_path: Path) -> None:
     assert "only: trunk" in circleci
     assert {"context: a", "context: b", "context: c"} <= {line.strip() for line in circleci.splitlines()}
     for text in (circleci, github):
-        assert "pip install --quiet https://packages.example/anycommit.whl" in text
+        assert "pip install --quiet --no-compile https://packages.example/anycommit.whl" in text
         assert "1 2 * * 3" in text
     assert "environment: b" in github
 
