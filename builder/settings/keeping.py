@@ -56,10 +56,10 @@ class HousekeepSettings:
     jobs: str = key("30d", "files and logs of jobs on Slurm's side, since the last change", checks.duration)
     code: str = key("14d", "code directories there, since their last use", checks.duration)
     images: str = key("60d", "images for containers there, since their last use", checks.duration)
+    green: int = key(3, "so many green runs of every flow, the last ones, keep the templates of their commits", checks.not_negative)
     page: bool = key(
         True, "at its end it writes a page of commits, images, runs and scores for a browser: `page/index.html` in the data root"
     )
-    green: int = key(3, "so many green runs of every flow, the last ones, keep the templates of their commits", checks.not_negative)
 
 
 @dataclass(frozen=True, slots=True)
