@@ -318,17 +318,17 @@ def inventory_of(count: int) -> tuple[Inventory, int]:
 
 
 def test_a_manifest_takes_a_few_kilobytes(place: Place) -> None:
-    inventory, few = inventory_of(100)
-    assert len(inventory.facts) == 100
-    _, many = inventory_of(600)
-    assert (many - few) / 500 < 6000  # its own text has 20,000
+    inventory, few = inventory_of(50)
+    assert len(inventory.facts) == 50
+    _, many = inventory_of(250)
+    assert (many - few) / 200 < 6000  # its own text has 20,000
 
 
 def test_all_of_them_are_reached_by_one_walk() -> None:
-    inventory, _ = inventory_of(300)
+    inventory, _ = inventory_of(90)
     needs = Needs()
-    for number in range(0, 300, 3):
+    for number in range(0, 90, 3):
         needs.commit(f"{number:040x}", "tips", "a tip")
     since = dict.fromkeys(inventory.facts, 0.0)
     reached = reach(inventory, needs, Ages(100 * DAY, 99 * DAY, since))
-    assert (len(reached.kept), len(reached.going)) == (100, 200)
+    assert (len(reached.kept), len(reached.going)) == (30, 60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -21,7 +22,9 @@ from tests.fixtures import worlds
 from tests.fixtures.repositories import an_empty_repository, at_nobodys_home  # noqa: F401 - fixtures
 from tests.fixtures.worlds import FakeBastion, Histories, World
 
-steady = examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+_MANY = 600 if os.environ.get("BUILDER_TEST_MINUTES") else 30
+steady = examples(max_examples=_MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+pytestmark = pytest.mark.timeout(1200)
 seeds = st.integers(0, 2**32)
 CHANGING = ("squeue", "remote", "ledger", "workflows", "pods", "jobsets", "cronworkflows", "statefulsets")
 LASTING = ("frozen", "green", "bundles", "gc")
