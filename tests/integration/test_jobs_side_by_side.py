@@ -42,7 +42,8 @@ def test_the_image_is_made_as_soon_as_it_can_be(
 
     image = job("image", "image", "--missing", "-o", "json", DOCKER_HOST="unix:///nowhere", BUILDER_CI_WAIT="10m")
     try:
-        until(lambda: "waiting for the job that brings it" in (tmp_path / "image.log").read_text())
+        until(lambda: "waiting for the job that brings it" in (tmp_path / "image.log").read_text() or image.poll() is not None)
+        assert image.poll() is None, (tmp_path / "image.log").read_text()
         path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         deps = job("deps", "deps", "--missing", "-o", "name", DOCKER_HOST=docker_host, PATH=path)
         built, _ = deps.communicate(timeout=600)

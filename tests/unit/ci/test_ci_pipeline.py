@@ -63,6 +63,18 @@ def test_jobs_are_those_that_the_settings_need() -> None:
     assert names(ON_NOTHING) == ["image", "test", "deploy-nightly"]
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_comes_after_what(tmp_path: Path, provider: str) -> None:
+    """Nothing is tested without its image, and nothing is deployed untested; the image stands behind nothing."""
+    config = yaml.safe_load(write(tmp_path, WITH_ALL, provider)[0].read_text())
+    if provider == "circleci":
+        called = {name: options for job in config["workflows"]["commits"]["jobs"] for name, options in job.items()}
+        needs = {name: options.get("requires", []) for name, options in called.items()}
+    else:
+        needs = {name: job.get("needs", []) for name, job in config["jobs"].items()}
+    assert needs == {"base": [], "deps": ["base"], "image": [], "test": ["image"], "deploy-nightly": ["test"]}
+
+
 def test_the_image_waits_for_nobody_where_nobody_brings_anything() -> None:
     (image,) = [job for job in pipeline_of(ON_NOTHING, "main").jobs if job.name == "image"]
     assert (image.needs, image.env, image.machine) == ((), (), "light")
