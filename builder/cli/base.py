@@ -58,6 +58,13 @@ def mirror_command(origin: str, to: str, dry_run: bool) -> None:
 
     Blob by blob, streaming; stopped and run again it goes on. Within one registry layers are mounted, not copied.
     """
+    from builder.cli.forks import forgiven
+
+    with forgiven("its base is not copied"):
+        _mirror(origin, to, dry_run=dry_run)
+
+
+def _mirror(origin: str, to: str, *, dry_run: bool) -> None:
     from builder.cache import blob_cache
     from builder.image.base import resolve
     from builder.image.base_mirror import mirror, plan_mirror

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli import complete, output
+from builder.cli.forks import forgiven
 from builder.errors import DepsError, SettingsError, UsageError
 from builder.model.annotations import TITLE
 
@@ -46,7 +47,8 @@ def command(revision: str, repo: Path | None, to: str, base: str, missing: bool,
             if recipe := _plan(maker, maker.git.resolve(revision), revision):
                 output.result(recipe.key)
         elif missing:
-            _make_missing(maker, revision, form, dry_run=dry_run)
+            with forgiven("its dependencies are not built"):
+                _make_missing(maker, revision, form, dry_run=dry_run)
         else:
             commit = maker.git.resolve(revision)
             if recipe := _plan(maker, commit, revision):
