@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.doctor import cluster, deep, ecr, machine, metaflow, project, storage
+from builder.doctor import ci, cluster, deep, ecr, machine, metaflow, project, storage
 from builder.doctor.scene import Check
 
 _MACHINE, _PROJECT, _STORE, _CLUSTER = "This machine", "This repository", "Images and data", "The cluster"
@@ -17,6 +17,7 @@ CHECKS = (
     Check(_PROJECT, "repository", project.repository, by_settings=False),
     Check(_PROJECT, "settings", project.settings, by_settings=False),
     Check(_PROJECT, "dependencies", project.deps),
+    Check(_PROJECT, "ci", ci.jobs),
     Check(_STORE, "store", storage.store),
     Check(_STORE, "credentials", storage.credentials),
     Check(_STORE, "lifecycle", ecr.lifecycle),

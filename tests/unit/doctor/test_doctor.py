@@ -291,3 +291,23 @@ def test_the_command(scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     text = capsys.readouterr().out
     assert "  failed  settings      builder.toml: image.bse: unknown key; did you mean image.base?\n" in text
     assert "\nThis repository\n" in text
+
+
+def test_a_file_of_ci_that_lacks_a_job(scene: Scene) -> None:
+    from builder.ci import pipeline_of, render
+    from builder.doctor import ci
+
+    assert ci.jobs(scene).state == "-"
+    file = scene.start / ".circleci/config.yml"
+    file.parent.mkdir()
+    file.write_text("jobs: {}\n")
+    assert ci.jobs(scene).state == "-", "it is about something else"
+    file.write_text(render(pipeline_of(scene.settings, "main"), "circleci")[".circleci/config.yml"])
+    assert ci.jobs(scene) == Found("ok", ".circleci/config.yml makes images")
+    with_deps = with_settings(scene, image=ImageSettings(base=f"r.test/x@sha256:{'a' * 64}", deps=DepsSettings(dockerfile="D")))
+    found = ci.jobs(with_deps)
+    assert (found.state, "never runs `builder base mirror`" in found.detail) == ("failed", True)
+    file.write_text(file.read_text() + "# builder base mirror\n")
+    found = ci.jobs(with_deps)
+    assert (found.state, "never runs `builder deps`" in found.detail) == ("failed", True)
+    assert "builder init --ci circleci --force" in found.remedy
