@@ -107,9 +107,12 @@ def survey(task: Task, bench: Bench) -> Found:
 
 def untested_ends(task: Task, found: Found) -> list[str]:
     """Those that have to be tested: not where a commit between them is known to be what they are said to be."""
+    return [sha for sha in (task.good, task.bad) if sha not in found.verdicts and not _is_believed(task, found, sha)]
+
+
+def _is_believed(task: Task, found: Found, end: str) -> bool:
     head, suspects = found.step.head, len(found.step.suspects)
-    believed = {task.good: suspects < task.graph.below[head].bit_count(), task.bad: head != task.bad}
-    return [sha for sha in (task.good, task.bad) if sha not in found.verdicts and not believed[sha]]
+    return head != task.bad if end == task.bad else suspects < task.graph.below[head].bit_count()
 
 
 def check_ends(task: Task, found: Found) -> None:
@@ -117,6 +120,8 @@ def check_ends(task: Task, found: Found) -> None:
     for sha, said in ((task.good, "good"), (task.bad, "bad")):
         known = found.opinions.get(sha)
         if known is None or known.verdict in (None, said):
+            continue
+        if known.verdict == "skip" and _is_believed(task, found, sha):
             continue
         if known.verdict == "skip":
             raise EndError(f"whether {sha[:12]} is {said} cannot be told: {known.why}", f"name another commit with --{said}")

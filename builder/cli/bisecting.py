@@ -123,7 +123,7 @@ class Bench:
     def look(self, sha: str) -> Evidence:
         from builder.bisect.evidence import evidence_of
 
-        known = evidence_of(self._wanted.metric, [self.runs[run] for run in self._runs_at(sha)], self._followed)
+        known = evidence_of(self._wanted.metric, [self.runs[run] for run in self._runs_at(sha)], {*self._followed, *self.started})
         return replace(known, barred=self._barred.get(sha, ""))
 
     def side(self, sha: str, word: str) -> Side:
@@ -166,7 +166,12 @@ class Bench:
             self.runs[run] = seen
 
     def _read(self, run: str) -> Seen | None:
-        """As it stands now. A cluster that cannot be asked is said once, and not at every look."""
+        """As it stands now. Of one that has ended everything: its end may have been read after, and its scores before they were there."""
+        seen = self._read_once(run)
+        return seen if seen is None or seen.is_open else self._read_once(run)
+
+    def _read_once(self, run: str) -> Seen | None:
+        """A cluster that cannot be asked is said once, and not at every look."""
         from builder.runs.history import Seen
         from builder.runs.reconcile import reconcile
 

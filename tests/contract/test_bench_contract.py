@@ -14,7 +14,11 @@ from builder.bisect.metric import Metric
 from builder.cli import executing
 from builder.cli.bisecting import Wanted, benched
 from builder.cli.making import making
+from builder.data.ledger import RUN, now
 from builder.runs.prepare import Overrides
+from builder.steps.config import about
+from builder.steps.request import Request
+from builder.steps.root import ledger_of
 from tests.fixtures.bisecting import Pretended, Team
 
 METRIC = Metric.parse("click<0.8")
@@ -93,6 +97,24 @@ def test_a_run_that_fails_says_why(told: Told) -> None:
     found = told.bench.look(sha)
     assert (found.going, dict(found.values), list(found.failed)) == ((), {}, [run])
     assert found.why.startswith(run)
+
+
+def test_a_run_that_died_before_it_began_has_failed(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another one would be started, and another one."""
+    if isinstance(told.bench, Pretended):
+        monkeypatch.setattr(told.bench, "score", lambda sha, number: None)
+    else:
+        monkeypatch.setattr(executing, "execute", lambda maker, ready, cluster, wait: _die(told, ready.request))
+    sha = told.shas[0]
+    told.bench.start(sha)
+    if going := told.bench.look(sha).going:
+        told.bench.wait(going)
+    assert len(told.bench.look(sha).failed) == 1
+
+
+def _die(told: Told, request: Request) -> None:
+    record = {**about(request), "commit": request.commit, "started": now(), "state": "failed", "ended": now(), "error": "no such program"}
+    ledger_of(request).write(request.run, RUN, record)
 
 
 def test_where_there_can_be_no_run_none_is_started(told: Told) -> None:

@@ -148,6 +148,17 @@ def test_ends_that_are_not_what_they_were_said_to_be() -> None:
     assert refused.value.hint.endswith("or a threshold between the two: --metric 'click<0.75'")
 
 
+def test_an_end_that_cannot_be_run_is_no_matter_where_one_beside_it_is_known() -> None:
+    bench = Pretended(lambda sha, n: None if sha in ("good", "c7") else plain(4)(sha, n), failed={"c7": {"x": "x: it fell over"}})
+    task = Task(line(8), "good", METRIC)
+    with pytest.raises(EndError, match="whether c7 is bad cannot be told: x: it fell over"):
+        search(task, bench)
+    bench.values |= {"c6": {"nightly": 0.6}, "c1": {"nightly": 0.9}}
+    found, _ = search(task, bench)
+    assert found.step.suspects == ("c4",)
+    assert not any(run.startswith("good") for run in bench.started)
+
+
 def test_a_search_that_takes_twice_what_it_said_stops() -> None:
     bench = Pretended(lambda sha, n: None if 1 < number(sha) < 62 else plain(30)(sha, n))
     task = Task(line(64), "good", METRIC)
