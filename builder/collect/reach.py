@@ -55,7 +55,7 @@ def reach(inventory: Inventory, needs: Needs, ages: Ages) -> Reached:
         if fact.pushed is None and (reason := _waiting(fact, ages)):
             walk.keep(digest, reason)
     going = [fact for digest, fact in inventory.facts.items() if digest not in walk.kept]
-    return Reached(walk.kept, tuple(sorted(going, key=_order)), unneeded)
+    return Reached(walk.kept, tuple(sorted(going, key=lambda fact: _order(inventory, fact))), unneeded)
 
 
 def freed_bytes(
@@ -152,7 +152,17 @@ def _waiting(fact: Fact, ages: Ages) -> Reason | None:
     return Reason(_YOUNG, f"nothing needs it for {age(ages.now - since)}") if since > ages.since else None
 
 
-def _order(fact: Fact) -> tuple[int, str, str]:
+def _order(inventory: Inventory, fact: Fact) -> tuple[int, int, str, str]:
     """What is attached goes before what it is attached to, lists of such first; images before what lies below them."""
-    ranks = {"referrer": 0 if fact.names else 1, IMAGE: 2}
-    return ranks.get(fact.kind, 3), fact.commit, fact.digest
+    if fact.subject:
+        return -_depth(inventory, fact), 0 if fact.names else 1, "", fact.digest
+    return 1 if fact.kind == IMAGE else 2, 0, fact.commit, fact.digest
+
+
+def _depth(inventory: Inventory, fact: Fact) -> int:
+    """Attached to an image: 1; to something attached to that: 2. They may say that they are attached in a circle."""
+    seen = [fact.digest]
+    while (below := inventory.facts.get(fact.subject)) is not None and below.subject and below.digest not in seen:
+        fact = below
+        seen.append(fact.digest)
+    return len(seen)

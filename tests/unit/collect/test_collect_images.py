@@ -209,7 +209,8 @@ def test_notes_that_cannot_be_read_stop_it(place: Place) -> None:
 # --- how it goes ----------------------------------------------------------------------------------------------------------------------
 
 
-def test_what_names_others_goes_first(place: Place) -> None:
+@pytest.mark.parametrize("lists", [True, False])
+def test_what_names_others_goes_first(place: Place, lists: bool) -> None:
     place.repository.commit({"a": b"1"})
     deps = place.layer("deps")
     below = place.put(f"deps-{'1' * 32}", deps)
@@ -217,13 +218,13 @@ def test_what_names_others_goes_first(place: Place) -> None:
     signature = place.put("", place.layer("signature"), subject=image)
     on_that = place.put("", place.layer("signature of that"), subject=signature)
     place.long_ago()
-    place.store.lists_untagged = False  # as in a plain registry
+    place.store.lists_untagged = lists  # a plain registry does not
     gone: list[str] = []
     remove = place.store.remove
     place.store.remove = lambda digests: remove(gone.append(one) or one for one in digests)  # type: ignore[method-assign, func-returns-value]
     collect(place)
     assert gone.index(image) < gone.index(below)
-    assert gone.index(signature) < gone.index(image)
+    assert gone.index(on_that) < gone.index(signature) < gone.index(image)
     assert set(gone) == {below, image, signature, on_that}
     assert place.store.manifests == {}
 
@@ -266,6 +267,17 @@ def test_a_store_that_cannot_be_read_whole_stops_it(place: Place) -> None:
 
 
 # --- hostile manifests, and many ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_attached_in_a_circle_ends(place: Place) -> None:
+    place.repository.commit({"a": b"1"})
+    digests = ["sha256:" + "1" * 64, "sha256:" + "2" * 64]
+    for mine, other in (digests, digests[::-1]):
+        subject = {"mediaType": MANIFEST, "digest": other, "size": 1}
+        data = canonical_json({"schemaVersion": 2, "config": {}, "layers": [], "subject": subject})
+        place.store.manifests[mine] = StoredManifest(data, MANIFEST, mine)
+    place.long_ago()
+    assert {done.verdict.thing.name for done in collect(place)} == set(digests)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, note
+from hypothesis import HealthCheck, example, given, note
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -132,6 +132,7 @@ class broken:
 
 @steady
 @given(seed=seeds, at=st.integers(0, 6))
+@example(seed=68082878, at=1)  # something attached to what is attached
 def test_killed_anywhere_the_store_is_whole_and_the_next_time_goes_on(seed: int, at: int, places: Path, histories: Histories) -> None:
     world = make(seed, places, histories)
     needed, remove = world.needed(), world.store.remove
