@@ -23,6 +23,7 @@ from pathlib import Path
 import ci_figures
 import code_figures
 import first_line
+import gc_figures
 import machine
 import nightly_figures
 import profiles
@@ -81,9 +82,11 @@ def _measure(bench: Bench, plan: Plan, line: Line, peers: list[Way], other: Path
     submitted, brought = submission_figures.section(plan, os.environ), code_figures.section(plan, os.environ, bench.repository)
     _log("CI")
     ci = (ci_figures.job(bench, plan, os.environ), ci_figures.storage(bench, plan), nightly_figures.section(plan, os.environ))
+    _log("clean-up")
+    cleaned = gc_figures.section(plan, bench.env, 10_000 if plan.rounds == 9 else 1000)
     _log("slimming")
     slimmed = slimming.section(plan, bench.folder / "slimming", bench.env, quick=plan.rounds < 9)
-    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [submitted, brought, *ci]), slimmed]
+    return [*sections, scenarios.memory(sections), *waiting, *filter(None, [submitted, brought, *ci]), cleaned, slimmed]
 
 
 def _profiles(sections: list[Section], folder: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The benchmark's own arithmetic: what it counts, and what it calls reached."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import ci_figures
 import code_figures
 import cold_docker
+import gc_figures
 import measure
 import pytest
 import queue_figures
@@ -93,6 +95,23 @@ def test_a_cold_engine_has_nothing(services: dict[str, str]) -> None:
         assert said == ""
         assert Path(socket.removeprefix("unix://")).exists()
     assert not Path(socket.removeprefix("unix://")).parent.exists()
+
+
+@pytest.mark.parametrize("place", [gc_figures.LAYOUT, gc_figures.REGISTRY, pytest.param(gc_figures.DOCKER, marks=pytest.mark.registry)])
+def test_clean_up_that_is_killed_goes_on(place: str) -> None:
+    """The section itself checks that all went that should, and nothing else."""
+    section = gc_figures.section(Plan(1, 0.0, print), os.environ, 100, (place,))
+    assert [goal.what for goal in section.goals] == [f"minutes, {place}", f"peak memory, {place}"]
+    assert f"| {place} | 100 | {5 if place == gc_figures.DOCKER else 99} |" in section.text
+
+
+@pytest.mark.minutes
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("place", [gc_figures.LAYOUT, gc_figures.REGISTRY])
+def test_clean_up_needs_kilobytes_for_an_image(place: str) -> None:
+    few, many = (gc_figures.section(Plan(1, 0.0, print), os.environ, images, (place,)) for images in (200, 2200))
+    grown = many.goals[1].figure - few.goals[1].figure
+    assert grown < 30, f"{grown} MB for 2,000 images of 40 layers"
 
 
 def test_new_bytes_are_those_of_changed_layers(tmp_path: Path) -> None:
