@@ -81,7 +81,8 @@ class Plans:
         else:
             words = Counter(one.became for done in self.done.values() for one in done)
             told = ", ".join(f"{words[word]} {word}" for word in (REMOVED, GONE, USED, FAILED) if words[word])
-            output.note(f"{told or 'nothing was deleted'}; {output.size(self._freed())} freed")
+            later = " once the registry's own garbage collector has run" if "images" in self.done and not self.scene.store.sparse else ""
+            output.note(f"{told or 'nothing was deleted'}; {output.size(self._freed())} freed{later}")
 
     def _freed(self) -> int:
         return sum(self.collectors[kind].freed(done) for kind, done in self.done.items())

@@ -257,6 +257,8 @@ def test_in_a_registry_it_takes_two_looks(here: Repository, builder: Builder) ->
         done = builder("gc", "images", "--yes", "-o", "json")
         assert done.document["freed"] == foreseen.document["freed"] > 0
         assert all(one["became"] in ("kept", "removed") for one in done.document["things"])
+        assert "5 removed; " in done.err
+        assert done.err.endswith(" freed once the registry's own garbage collector has run\n")
         assert "code layers compared" in builder("verify", head).out
         assert "nothing to delete" in builder("gc", "images", "--yes").err
         assert server.seen("GET", f"/v2/team/app/manifests/{first}")
