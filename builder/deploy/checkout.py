@@ -18,7 +18,14 @@ from builder.source.objects import git_environment
 SOURCE, IMAGE = "Source-Commit", "Image"
 """Trailers of every commit of manifests (git-interpret-trailers(1))."""
 
-_UNFINISHED = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+_UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+}
+"""What of git's own directory says that a commit would be part of something else."""
 _THEIRS = "refs/builder/upstream"
 _REFUSED = re.compile(r"Authentication failed|Permission denied|could not read (Username|Password)|access denied|403", re.IGNORECASE)
 _OVERTAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|failed to update ref|stale info|incorrect old value", re.IGNORECASE)
@@ -57,10 +64,10 @@ class Checkout:
         """Raises DeployError when nothing could be committed here. Nothing is written yet."""
         if self._git("symbolic-ref", "--quiet", "HEAD", check=False).returncode:
             raise DeployError(f"{self.top} is on no branch (detached HEAD): a commit there would be lost", self._how("`git switch BRANCH`"))
-        unfinished = [name for name in _UNFINISHED if (self._own / name).exists()]
+        unfinished = [what for name, what in _UNFINISHED.items() if (self._own / name).exists()]
         if unfinished:
             hint = self._how("finish it, or abort it")
-            raise DeployError(f"{self.top} is in the middle of a {unfinished[0].partition('-')[0].partition('_')[0].lower()}", hint)
+            raise DeployError(f"{self.top} is in the middle of a {unfinished[0]}", hint)
         if self.is_ignored():
             raise DeployError(f"{self._directory} is ignored in {self.top}", self._how("change its .gitignore"))
 

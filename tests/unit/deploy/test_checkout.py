@@ -166,13 +166,22 @@ def merging(top: Path) -> None:
     (top / ".git/MERGE_HEAD").write_text(git(top, "rev-parse", "HEAD") + "\n")
 
 
+def picking(top: Path) -> None:
+    (top / ".git/CHERRY_PICK_HEAD").write_text(git(top, "rev-parse", "HEAD") + "\n")
+
+
 def ignoring(top: Path) -> None:
     (top / ".gitignore").write_text("team/\n")
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
-    [(detached, r"is on no branch \(detached HEAD\)"), (merging, "is in the middle of a merge"), (ignoring, "is ignored in")],
+    [
+        (detached, r"is on no branch \(detached HEAD\)"),
+        (merging, "is in the middle of a merge"),
+        (picking, "middle of a cherry-pick"),
+        (ignoring, "is ignored in"),
+    ],
 )
 def test_a_repository_that_takes_no_commit(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
     top = repository(tmp_path / "cluster")
