@@ -54,7 +54,7 @@ def search(graph: Graph, test: Callable[[str], Verdict], width: int = 1) -> tupl
 
 
 @given(histories(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_commit_to_blame_is_found_whatever_the_history_and_whatever_is_skipped(parents: Parents, data: st.DataObject) -> None:
     graph = Graph.of(parents)
     blame = data.draw(st.sampled_from(graph.commits))
@@ -106,7 +106,7 @@ def test_a_stretch_that_cannot_be_run_is_left_in_few_tests() -> None:
 
 
 @given(histories(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_noise_ends_too_and_the_end_fits_what_was_said(parents: Parents, data: st.DataObject) -> None:
     graph = Graph.of(parents)
     said: dict[str, Verdict] = {sha: data.draw(st.sampled_from(["good", "bad", "skip"])) for sha in graph.commits}
@@ -129,7 +129,7 @@ def test_what_is_known_from_elsewhere_counts_before_anything_is_tested() -> None
 
 
 @given(histories(16))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_git_would_test_no_better_commit(tmp_path_factory: pytest.TempPathFactory, parents: Parents) -> None:
     repository = tmp_path_factory.mktemp("history")
     names = commit_all(Repository.make(repository), parents)
