@@ -61,6 +61,7 @@ def command(
         if html:
             from builder.cli.page import write_file
 
+            _check_somewhere(reader)
             write_file(reader, html, flow, last)
             return
         if slurm:
@@ -131,10 +132,14 @@ def show(runs: Sequence[Seen], form: str) -> None:
         _table(runs)
 
 
-def _nothing(reader: Reader, flow: str) -> str:
-    """Whoever looks in the wrong place, or for what is not there, should see it."""
+def _check_somewhere(reader: Reader) -> None:
     if reader.maybe_git is None and reader.settings.file is None:
         raise SourceError(f"{reader.start} is in no git repository, and there is no builder.toml", "name the repository with --repo DIR")
+
+
+def _nothing(reader: Reader, flow: str) -> str:
+    """Whoever looks in the wrong place, or for what is not there, should see it."""
+    _check_somewhere(reader)
     if flow and flow not in reader.settings.flow:
         known = ", ".join(sorted(reader.settings.flow)) or "none"
         return f"no run of {flow} in {reader.objects.name}, nor a [flow.{flow}] in the settings; flows here: {known}"

@@ -28,12 +28,10 @@ class Known:
 
 
 def tags_of(store: Store) -> dict[str, str]:
-    """Commit to the tag that names its image: the plain one where there is one."""
+    """Commit to the tag that names its image: the plain one where there is one, which is the first of them in order."""
     found: dict[str, str] = {}
-    for tag in store.list_tags():
-        match = _OF_COMMIT.match(tag)
-        if match and (tag == match["sha"] or match["sha"] not in found):
-            found[match["sha"]] = tag
+    for match in filter(None, map(_OF_COMMIT.match, store.list_tags())):
+        found.setdefault(match["sha"], match[0])
     return found
 
 

@@ -69,14 +69,15 @@ function groups(dates) {
   return found.map(([name, length]) => [length > 2 ? name : "", length]);
 }
 
+// Of a schedule whose runs write no records the last start is all that tells that it runs.
 function scheduleName(one) {
-  const said = [one.cron && `${one.cron} ${one.timezone}`, one.paused && "paused", one.last && `started last ${clock(one.last)}`].filter(
-    Boolean,
-  );
+  const started = one.last ? `started last ${clock(one.last)}` : null;
+  const silent = one.days.every((entry) => !entry[1]);
+  const lines = [one.cron && `${one.cron} ${one.timezone}`, one.paused && "paused", silent && one.last && `last ${clock(one.last).slice(5)}`];
   const name = runs.some((run) => run.schedule === one.schedule)
-    ? h("a", { href: `#/runs?q=schedule:${one.schedule}` }, one.schedule)
-    : one.schedule;
-  return [name, h("small", null, said.join(", "))];
+    ? h("a", { href: `#/runs?q=schedule:${one.schedule}`, title: started }, one.schedule)
+    : h("span", { title: started }, one.schedule);
+  return [name, lines.filter(Boolean).map((line) => h("small", null, line))];
 }
 
 function night(one, [date, state, started]) {

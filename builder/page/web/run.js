@@ -103,7 +103,7 @@ function stepsSection(run) {
     step.job ?? step.nodes ?? "",
     [step.tries ? `${step.tries} tries` : "", step.kept ? `kept from ${step.kept}` : ""].filter(Boolean).join(", "),
   ]);
-  return section("Steps", grid("Steps", ["step", "state", "took", "when", "where", ""], rows));
+  return section("Steps", grid("Steps", ["step", "state", "took", "when", "where", "notes"], rows));
 }
 
 function span(step, begin, end) {

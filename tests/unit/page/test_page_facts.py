@@ -14,9 +14,13 @@ import pytest
 from builder.cluster.interface import Cluster
 from builder.data.ledger import RUN, Ledger
 from builder.errors import AuthError, ClusterError, SourceError, StoreError
+from builder.model.annotations import KIND
+from builder.model.oci import Descriptor, Manifest
 from builder.page.curves import thinned
 from builder.page.document import document
+from builder.page.facts import Commit, Facts
 from builder.page.gather import Places, gather
+from builder.page.images import Known, weighed
 from builder.page.nights import MISSED, Plan, calendar
 from builder.runs.history import Seen
 from builder.runs.sources import Sources
@@ -161,6 +165,47 @@ def test_without_git_images_tell_of_commits(scene: Scene) -> None:
     told = scene.told()
     assert {commit["sha"] for commit in told["commits"]} == set(scene.commits)
     assert all(commit["date"] and not commit["subject"] for commit in told["commits"])
+
+
+def test_a_run_of_before_the_slimming_stands_with_the_commit_of_now(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene.opened, "new_name", {"c" * 40: scene.commits[0]}.get)
+    write_run(scene.objects, "finetune-1", commit="c" * 40)
+    told = scene.told()
+    assert [commit["sha"] for commit in told["commits"]] == scene.commits[::-1]
+    assert told["runs"][0]["commit"] == scene.commits[0]
+
+
+def test_a_layer_is_new_with_the_oldest_commit_that_has_it() -> None:
+    def known(*layers: tuple[str, str, int]) -> Known:
+        made = tuple(Descriptor("x", f"sha256:{digest * 64}", size, {KIND: kind} if kind else {}) for digest, kind, size in layers)
+        return Known("sha256:x", "", Manifest(Descriptor("x", f"sha256:{'f' * 64}", 1), made))
+
+    images = {
+        "old": known(("a", "", 100), ("b", "code", 10)),
+        "new": known(("a", "", 100), ("b", "code", 10), ("c", "code", 1), ("c", "code", 1)),
+    }
+    told = document(Facts(0.0, "", "", (Commit("new", 2.0), Commit("old", 1.0)), weighed(images, ["old", "new"], 5, "store")))
+    assert [(commit["image"]["size"], commit["image"]["new"]) for commit in told["commits"]] == [(112, 1), (110, 110)]
+    assert told["commits"][0]["image"]["kinds"] == {"base": [1, 100, 0], "code": [3, 12, 1]}
+    assert told["sizes"] == {"images": 2, "tagged": 5, "alone": 222, "stored": 111, "kinds": {"base": 100, "code": 11}}
+
+
+def test_the_plain_tag_names_the_image_of_a_commit(scene: Scene) -> None:
+    """Law 4. Another one is shown only where there is no plain one."""
+    sha, other = scene.commits[1], scene.commits[2]
+    manifest = scene.store.manifests[scene.store.tags[sha]]
+    refreshed = scene.store.put_manifest(manifest.data.replace(b'"annotations":{', b'"annotations":{"a":"b",', 1), manifest.media_type)
+    tags = {name: digest for name, digest in scene.store.tags.items() if not name.startswith((sha, other))}
+    scene.store.tags = {**tags, f"{sha}-{'0' * 8}": refreshed, sha: manifest.digest, f"{other}-{'0' * 8}": scene.store.tags[other]}
+    digests = {commit["sha"]: commit["image"]["digest"] for commit in scene.told()["commits"]}
+    assert refreshed != manifest.digest
+    assert digests[sha] == manifest.digest
+    assert digests[other] == scene.store.tags[f"{other}-{'0' * 8}"]
+
+
+def test_an_image_of_another_commit_is_not_its_own(scene: Scene) -> None:
+    scene.store.tags[scene.commits[0]] = scene.store.tags[scene.commits[1]]
+    assert ["image" in commit for commit in scene.told()["commits"]] == [True, True, False]
 
 
 def test_one_damaged_image_hides_no_other(scene: Scene) -> None:

@@ -49,6 +49,7 @@ def test_its_rules_name_the_very_script_and_style_and_nothing_else() -> None:
     style, told, script = parts.inside
     rules = next(attributes["content"] for tag, attributes in parts.tags if attributes.get("http-equiv") == "Content-Security-Policy") or ""
     given = {rule.split()[0]: rule.split()[1:] for rule in rules.split(";")}
+    assert len(given) == len(rules.split(";")), "of two the first would count"
     assert given["default-src"] == given["base-uri"] == given["form-action"] == given["connect-src"] == ["'none'"]
     assert given["script-src"] == [hash_of(script)]
     assert given["style-src"] == [hash_of(style)]
