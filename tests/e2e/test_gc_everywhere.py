@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from builder.cli import frame
 from tests.fixtures.servers import SlurmServer
 from tests.fixtures.team import Team
 
@@ -129,3 +132,34 @@ def test_everybody_keeps_what_he_needs(team: Team, slurm: SlurmServer, submit: C
     again = team.run("gc", "images", "--yes")
     assert "nothing to delete" in again.stderr
     assert team.ok("image", "--commit", commits["nobody"]).strip() == images["nobody"], "made again, it is the same"
+
+
+def test_templates_that_no_schedule_and_no_run_needs(
+    team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the real cluster, with the rights of the deployer's account, as if it were two months later."""
+    team.settings(TINY.partition("[launch.finetune.slurm]")[0])
+    unneeded, scheduled = (team.commit(f"The {name}", {"who.txt": name}) for name in ("unneeded", "scheduled"))
+    team.ok("image", "--missing")
+    team.ok("deploy", "tiny", "--commit", unneeded)
+    team.settings('\n[schedule.nightly]\nflow = "tiny"\ncron = "0 2 1 1 *"\n')
+    team.ok("deploy", "tiny", "--commit", scheduled)
+    for name, value in team.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(team.repository)
+
+    def gc(*words: str) -> dict[str, str]:
+        capsys.readouterr()
+        code = frame.run(["gc", "templates", "-o", "json", *words])
+        said = capsys.readouterr()
+        assert code == 0, said
+        return {f"{thing['name'][:17]} {thing['why'].partition(',')[0]}": thing["became"] for thing in json.loads(said.out)["things"]}
+
+    assert set(gc("--yes").values()) == {"kept"}, "they are young"
+    monkeypatch.setattr("builder.housekeep.housekeep.time", SimpleNamespace(time=lambda: time.time() + 60 * DAY))
+    gone, stays = f"tiny-{unneeded[:12]} not used for 60 d", f"tiny-{scheduled[:12]} schedule nightly starts it"
+    assert gc("--dry-run") == {gone: "would go", stays: "kept"}
+    assert gc("--yes") == {gone: "removed", stays: "kept"}
+    names = [found["metadata"]["name"] for found in team.get("workflowtemplates")["items"]]
+    assert [name[:17] for name in names] == [f"tiny-{scheduled[:12]}"]
+    assert gc("--yes") == {stays: "kept"}
