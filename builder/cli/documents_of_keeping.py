@@ -44,7 +44,8 @@ DOCUMENTS_OF_KEEPING = {
             "things": {
                 "of": "the word of the command line, such as `images`",
                 "kind": "of images `image`, `base`, `deps`, `tool`, `handler`, `environment`, `built`, `referrer`, `index`, `foreign`, "
-                "or `blobs` (those that no manifest names)",
+                "or `blobs` (those that no manifest names); of others `template`, `run`, `rest of a run`, `workflow`, `logs`, "
+                "`directory of a run`, `bundle`, `checkpoint`, `files` (of no checkpoint), and what housekeep has on Slurm's side",
                 "place": "the store, the namespace, `bastion:root` or the directory",
                 "name": "what identifies it there: of an image its digest",
                 "label": "what people know it by: of an image its commit, or its tags",

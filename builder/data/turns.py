@@ -22,6 +22,8 @@ _MADE = "gc/made"
 _LOOK_EVERY = 0.5  # seconds
 _STALE = 1800.0
 """Seconds after which a turn that nobody renewed is over: its collector is dead."""
+_LONGEST = 900.0
+"""Seconds that a collector may take from one look at whose turn it is to the next: when it is stale, writers have gone on."""
 _FORGOTTEN = 7 * 86400.0
 """Seconds after which nobody goes on with what was announced."""
 
@@ -56,12 +58,14 @@ class Turn:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._token = os.urandom(16).hex().encode()
+        self._looked = 0.0
         self.now = 0.0
 
     def take(self) -> None:
         """Raises DataError when somebody else has it."""
         if not self._objects.put(TURN, self._token, new=True):
             self._take_over()
+        self._looked = time.monotonic()
         self.check()
         mine = self._objects.find(TURN)
         self.now = mine.modified if mine else 0.0
@@ -77,6 +81,9 @@ class Turn:
         """Before something goes, and then not for long. Raises DataError when it is not this one's turn any more."""
         if self._objects.get(TURN) != self._token:
             raise DataError(f"somebody else began to clear away in {self._objects.name}", "nothing more was removed: try again later")
+        if time.monotonic() - self._looked > _LONGEST:
+            raise DataError(f"{self._objects.name} answers too slowly to clear away in it", "nothing more was removed: try again later")
+        self._looked = time.monotonic()
         self._objects.put(TURN, self._token)  # it is fresh again
 
     def leave(self) -> None:

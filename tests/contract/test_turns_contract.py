@@ -87,3 +87,13 @@ def test_what_was_made_again_is_remembered(root: Objects) -> None:
     assert list(made(root, now + 60)) == [(NAME, False)]
     forget_made(root, [NAME])
     assert list(root.list()) == []
+
+
+def test_a_collector_that_takes_too_long_goes_no_further(root: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers may have gone on without it."""
+    with collecting(root) as turn:
+        turn.check()
+        monkeypatch.setattr(turns, "_LONGEST", -1.0)
+        with pytest.raises(DataError, match="answers too slowly"):
+            turn.check()
+    assert root.get(TURN) is None

@@ -79,6 +79,7 @@ def test_after_real_runs_and_beside_one_that_goes_on(team: Steered, tmp_path: Pa
     again = team.builder("retry", good, "--from", "evaluate-type")
     assert f"kept from {good}: start, finetune, freeze, evaluate-click" in again.err
     assert {thing["became"] for thing in gc(team, "--yes").values()} == {"kept"}
+    assert "nothing to delete" in team.builder("gc", "--yes").err  # all kinds
 
 
 def test_a_record_that_cannot_be_read_keeps_everything(team: Steered) -> None:
