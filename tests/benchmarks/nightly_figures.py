@@ -57,7 +57,6 @@ def _origin(team: Team, folder: Path) -> Path:
         subprocess.run(["git", "-C", str(origin), "config", f"uploadpack.{name}", "true"], check=True)
     team.settings(_SCHEDULE)
     team.commit("Run every night")
-    team.git("branch", "--force", "main")
     team.git("push", "--quiet", str(origin), "HEAD:refs/heads/main")
     return origin
 
