@@ -191,16 +191,34 @@ def _in_docker_registry(folder: Path, commits: list[str], images: int) -> Iterat
 
 @contextlib.contextmanager
 def _in_registry(folder: Path, commits: list[str], images: int) -> Iterator[Place]:
+    """In a process of its own: what it keeps in memory would count as that of what is started from here."""
+    (folder / "commits").write_text("\n".join(commits))
+    argv = [sys.executable, __file__, "--serve", str(folder / "commits"), str(images)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        host, cpu = server.stdout.readline().strip(), measure.cpu_of([server.pid])
+        lock = threading.Lock()
+
+        def ask(what: str) -> int:
+            with lock:
+                print(what, file=server.stdin, flush=True)
+                return int(server.stdout.readline())  # type: ignore[union-attr]
+
+        try:
+            used = partial(measure.cpu_of, [server.pid])
+            yield Place(f"{host}/{_NAME}", partial(ask, "tags"), dateless=True, cpu=lambda: used() - cpu, requests=partial(ask, "requests"))
+        finally:
+            server.kill()
+
+
+def _serve(commits: list[str], images: int) -> None:
+    """Says where it listens, and then how many tags or requests there are, each time it is asked."""
     with RegistryServer() as server:
         _images(commits, images, partial(server.add_blob, _NAME), lambda data, tags: server.add_manifest(_NAME, data, MANIFEST, *tags))
-        began = time.process_time()
-        yield Place(
-            f"{server.host}/{_NAME}",
-            lambda: len(server.state.repo(_NAME).tags),
-            dateless=True,
-            cpu=lambda: time.process_time() - began,
-            requests=lambda: len(server.requests),
-        )
+        print(server.host, flush=True)
+        for line in sys.stdin:
+            print(len(server.requests) if line.strip() == "requests" else len(server.state.repo(_NAME).tags), flush=True)
 
 
 @contextlib.contextmanager
@@ -250,9 +268,17 @@ def _layer(add_blob: AddBlob, text: str) -> Descriptor:
     return Descriptor(LAYER_GZIP, add_blob(data), len(data), {KIND: "code", DIFF_ID: sha256(text.encode()), SHARD: sha256(data)[7:]})
 
 
-if __name__ == "__main__":  # these figures alone, on the terminal: gc_figures.py [IMAGES [PLACE]...]
+def main(words: Sequence[str]) -> None:
+    """These figures alone, on the terminal."""
     import report
 
     quick = Plan(1, time.monotonic() + 600, lambda text: print(text, file=sys.stderr, flush=True))
-    found = section(quick, os.environ, int((sys.argv[1:] or [str(IMAGES)])[0]), sys.argv[2:] or (LAYOUT, REGISTRY, DOCKER))
+    found = section(quick, os.environ, int(words[0]) if words else IMAGES, words[1:] or (LAYOUT, REGISTRY, DOCKER))
     print(f"{found.title}\n{found.text}\n{report.summary([found])}")
+
+
+if __name__ == "__main__":  # gc_figures.py [IMAGES [PLACE]...]
+    if sys.argv[1:2] == ["--serve"]:
+        _serve(Path(sys.argv[2]).read_text().split(), int(sys.argv[3]))
+    else:
+        main(sys.argv[1:])
