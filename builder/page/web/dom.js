@@ -73,9 +73,9 @@ function age(seconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
-// `54 min`, `1 h 27`: for lists.
+// `54 min`, `1 h 27`, `3 d`: for lists.
 function brief(seconds) {
-  return seconds < 3600 ? age(seconds) : `${Math.floor(seconds / 3600)} h ${two(Math.floor((seconds % 3600) / 60))}`;
+  return seconds < 3600 || seconds >= 172800 ? age(seconds) : `${Math.floor(seconds / 3600)} h ${two(Math.floor((seconds % 3600) / 60))}`;
 }
 
 function duration(seconds) {
