@@ -93,6 +93,15 @@ code = "3d"
 [ci]
 test = ["pytest", "-q"]
 branch = "trunk"
+
+[forge]
+repository = "team/agent"
+
+[devbox]
+allow = true
+[devbox.pod]
+cpu = "1"
+gpus = 1
 """
 
 
