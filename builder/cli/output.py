@@ -167,4 +167,6 @@ def duration(seconds: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 layer`, `3 layers`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    from builder.model import units
+
+    return units.plural(count, noun)

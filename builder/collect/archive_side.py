@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from builder.collect.cluster_side import digests_in
 from builder.collect.needs import CLUSTER, Needs
 from builder.errors import AuthError, BuilderError, ClusterError
+from builder.model.units import plural
 from builder.settings import GcSettings
 
 _PAGE = 200
@@ -34,7 +35,7 @@ def archive_needs(settings: GcSettings) -> Needs:
         if digest := str(labels.get("builder/digest", "")):
             needs.digest(f"sha256:{digest}", CLUSTER, why)
         needs.commit(str(labels.get("builder/commit", "")), CLUSTER, why)
-    needs.said.append(f"Argo's archive at {settings.argo_server}: {count} workflows")
+    needs.said.append(f"Argo's archive at {settings.argo_server}: {plural(count, 'workflow')}")
     return needs
 
 

@@ -12,7 +12,7 @@ from builder.data.interface import Objects
 from builder.data.ledger import RUN, Entry, Ledger, seconds_of
 from builder.data.threads import in_threads
 from builder.errors import DataError
-from builder.model.units import age
+from builder.model.units import age, plural
 from builder.runs.bundles import FOLDER
 from builder.runs.history import Seen
 
@@ -27,7 +27,7 @@ def run_needs(ledger: Ledger, since: float, now: float, wanted: Mapping[str, str
     for entry in ledger.runs(warn=_refuse):
         count += 1
         _note(needs, entry, since, now, wanted)
-    needs.said.append(f"the ledger: {count} runs, {len(needs.open_runs)} of them without an end")
+    needs.said.append(f"the ledger: {plural(count, 'run')}, {len(needs.open_runs)} of them without an end")
     return needs
 
 
@@ -68,7 +68,7 @@ def kept_needs(objects: Objects, last: int) -> Needs:
             needs.image(str(run["reference"]), str(run["commit"]), GREEN, why)
     for found in objects.list(f"{FOLDER}/"):
         needs.commit(found.key.rpartition("/")[2], BUNDLES, "its bundle is in the data root: no remote has the commit")
-    needs.said.append(f"{objects.name}: {len(needs.commits)} commits of frozen checkpoints, green runs and bundles")
+    needs.said.append(f"{objects.name}: {plural(len(needs.commits), 'commit')} of frozen checkpoints, green runs and bundles")
     return needs
 
 

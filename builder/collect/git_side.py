@@ -8,6 +8,7 @@ from pathlib import Path
 from builder import process
 from builder.collect.needs import TIPS, Needs
 from builder.errors import BuilderError, SourceError, without_passwords
+from builder.model.units import plural
 from builder.source.objects import git_environment
 from builder.source.repository import Git
 
@@ -34,7 +35,7 @@ def _remote(git: Git, name: str) -> Needs:
         sha, _, ref = line.partition("\t")
         refs += not ref.endswith("^{}")
         _need(needs, sha, ref.removesuffix("^{}"), f" of {name}")
-    needs.said.append(f"remote {name}: {refs} branches and tags")
+    needs.said.append(f"remote {name}: {plural(refs, 'tip')} of branches and tags")
     return needs
 
 
@@ -48,7 +49,7 @@ def local_needs(git: Git, since: float) -> Needs:
             _need(needs, peeled or sha, ref, " here")
     for where, sha in _worktrees(git):
         needs.commit(sha, TIPS, f"HEAD of {where}")
-    needs.said.append(f"this clone: {len(needs.commits)} commits")
+    needs.said.append(f"this clone: {plural(len(needs.commits), 'commit')}")
     return needs
 
 

@@ -14,6 +14,7 @@ from builder.collect.needs import JOBS, Needs, Reason
 from builder.errors import LaunchError
 from builder.launch.slurm.bastion import Bastion
 from builder.launch.slurm.survey import Listed, clusters, survey
+from builder.model.units import plural
 from builder.settings import Settings
 
 _PATIENCE = 60.0  # seconds for a bastion
@@ -51,7 +52,7 @@ def _of_cluster(bastion: Bastion, roots: Sequence[str]) -> tuple[Needs, dict[str
             (needs.digest if word.startswith("sha256:") else needs.commit)(word.removeprefix("BUILDER_COMMIT="), JOBS, why)
         if not is_read:
             unread[run] = job
-    needs.said.append(f"Slurm at {bastion.name}: {len(jobs)} jobs, {len(ours)} of them with images of builder")
+    needs.said.append(f"Slurm at {bastion.name}: {plural(len(jobs), 'job')}, {len(ours)} of them with images of builder")
     return needs, unread
 
 

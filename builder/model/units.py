@@ -35,3 +35,8 @@ def age(seconds: float) -> str:
         if seconds < most:
             return f"{int(max(0, seconds) // length)} {unit}"
     return f"{int(seconds // 86400)} d"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 layer`, `3 layers`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
