@@ -30,7 +30,7 @@ OLDEST_PYTHON = (3, 10)
 _FORMAT = 2
 _PACKAGE = Path(builder.__file__).parent
 _DATA = frozenset({"py.typed", "tool-requirements.txt"})
-_WEB = _PACKAGE / "page" / "web"
+_WEB = "page/web"
 """What the page of a nightly is made of."""
 _LOCK = Path(__file__).with_name("tool-requirements.txt")
 
@@ -123,7 +123,7 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _kinds(folder: Path) -> tuple[str, ...]:
-    return (".html", ".css", ".js") if folder == _WEB else (".py",)
+    return (".html", ".css", ".js") if folder == _PACKAGE / _WEB else (".py",)
 
 
 def _build(key: str, python: str, platform: str, artifacts: Artifacts, progress: Progress) -> Artifact:

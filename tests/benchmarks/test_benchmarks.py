@@ -97,6 +97,7 @@ def test_a_cold_engine_has_nothing(services: dict[str, str]) -> None:
     assert not Path(socket.removeprefix("unix://")).parent.exists()
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize("place", [gc_figures.LAYOUT, gc_figures.REGISTRY, pytest.param(gc_figures.DOCKER, marks=pytest.mark.registry)])
 def test_clean_up_that_is_killed_goes_on(place: str) -> None:
     """The section itself checks that all went that should, and nothing else."""

@@ -177,6 +177,7 @@ def test_what_was_removed_can_be_put_again(store: Both) -> None:
     assert held(store) == {one: ("a",)}
 
 
+@pytest.mark.minutes
 def test_many_in_one_go(store: Both) -> None:
     digests = [image(store, str(number), f"t{number}") for number in range(230)]
     assert dict(store.remove(iter(digests[:-1]))) == dict.fromkeys(digests[:-1], REMOVED)

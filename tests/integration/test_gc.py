@@ -128,7 +128,7 @@ def test_without_a_terminal_nothing_goes_unless_it_is_said(here: Repository, bui
     before = files(here.directory / LAYOUT)
     assert "4 things would go" in (said := builder("gc", "images")).err
     assert "nothing was deleted: --yes does it" in said.err
-    assert "1 tip of branches and tags" in said.err
+    assert "1 branches and tags" in said.err
     assert len(said.out.splitlines()) == 5
     assert files(here.directory / LAYOUT) == before
 

@@ -256,6 +256,7 @@ def test_its_rules_hold_even_where_a_script_got_in(opened: Page, tmp_path: Path)
     assert [url for url in page.asked if "evil" in url] == []
 
 
+@pytest.mark.minutes
 def test_how_it_looks(opened: Page, facts: Facts, tmp_path: Path) -> None:
     """In both shades, wide and narrow. The pictures stay in the test's directory: they are for people."""
     page = opened

@@ -308,6 +308,7 @@ def calls(aws: EcrServer, monkeypatch: pytest.MonkeyPatch) -> Calls:
     return made
 
 
+@pytest.mark.minutes
 def test_ecr_removes_a_hundred_at_a_time(aws: EcrServer, calls: Calls, connect: Connect) -> None:
     store = connect(aws.host, aws=ECR)
     digests = [image(store, str(number), f"t{number}") for number in range(230)]

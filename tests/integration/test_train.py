@@ -19,7 +19,7 @@ from tests.fixtures.repositories import Repository
 from tests.fixtures.servers import SlurmServer
 from tests.fixtures.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.minutes, pytest.mark.timeout(300)]
 
 SETTINGS = """
 [image]
