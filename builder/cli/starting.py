@@ -84,7 +84,8 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     from builder.cli.reading import Reader
     from builder.cli.revisions import find_commit
     from builder.deploy.release import target_of
-    from builder.runs.prepare import Wanted, check_flow, check_gangs, check_places, choose_flow, placed, waiting_for_nodes
+    from builder.runs.launches import check_gangs, check_places, placed, waiting_for_nodes
+    from builder.runs.prepare import Wanted, check_flow, choose_flow
     from builder.source.snapshot import take_snapshot
     from builder.steps.request import Origin
 
@@ -187,8 +188,9 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     """Makes the image if it is missing, and says what the steps will be told."""
     from builder.cli.restoring import list_for
     from builder.cli.sharing import shared
+    from builder.runs.launches import has_gangs
     from builder.runs.places import Directories, on_this_machine
-    from builder.runs.prepare import has_gangs, make_request, run_name
+    from builder.runs.prepare import make_request, run_name
 
     wanted = prepared.wanted
     _check_store(maker, prepared.on, gangs=has_gangs(wanted.settings.launch))
@@ -214,7 +216,8 @@ def handler_of(maker: Maker, image: Manifest) -> str:
 def _environment(maker: Maker, image: BuiltImage, wanted: Wanted) -> InImage:
     """What containers of a cluster run, where the settings have any. Raises UsageError when they could not get it from the store."""
     from builder.image.handler import environment_image
-    from builder.runs.prepare import NO_ENVIRONMENT, needs_environment
+    from builder.runs.launches import needs_environment
+    from builder.runs.prepare import NO_ENVIRONMENT
     from builder.steps.request import InImage
 
     if not needs_environment(wanted.settings.launch):
