@@ -120,7 +120,7 @@ class Bench:
         unless a commit between them has been run so; and a store from which nothing could have an image.
         """
         from builder.cli.starting import check_store
-        from builder.runs.prepare import placed
+        from builder.runs.launches import placed
 
         newest, oldest = self._point(task.bad), self._point(task.good)
         alike = isinstance(newest, BuilderError) and isinstance(oldest, BuilderError) and newest.message == oldest.message

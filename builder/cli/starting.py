@@ -188,7 +188,6 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     """Makes the image if it is missing, and says what the steps will be told."""
     from builder.cli.restoring import list_for
     from builder.cli.sharing import shared
-    from builder.runs.launches import has_gangs
     from builder.runs.places import Directories, on_this_machine
     from builder.runs.prepare import make_request, run_name
 
@@ -232,7 +231,7 @@ def _by_digest(maker: Maker, image: BuiltImage) -> str:
 
 def check_store(maker: Maker, on: str, launch: Mapping[str, LaunchSettings]) -> None:
     """Raises UsageError when what is to run the image, or is to be a step's environment, could not get it from the store."""
-    from builder.runs.prepare import has_gangs, needs_environment
+    from builder.runs.launches import has_gangs, needs_environment
 
     if on == "docker" and maker.store.name.startswith("oci:"):
         hint = 'set [store] to = "docker:", or "registry.host/name" (for once: BUILDER_STORE_TO=docker:)'
