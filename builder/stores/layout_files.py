@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -24,6 +25,7 @@ from builder.own_folder import make_own_folder
 from builder.stores.layout_index import Index
 
 MANIFEST_LIMIT = 8 << 20  # registries take 4 MiB: a larger file is a layer
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _STALE = 24 * 3600
 _FRESH = 600
 """Seconds for which a blob counts as used a moment ago: sparing a lock for each blob that is there already."""
@@ -74,9 +76,16 @@ class LayoutFiles:
             return None
         data = path.read_bytes()
         if sha256(data) != digest:
-            raise corrupt(path)
+            raise self.corrupt_manifest(digest)
         media_type = manifest_type(data)
         return StoredManifest(data, media_type, digest) if media_type else None
+
+    def corrupt_manifest(self, digest: str) -> IntegrityError:
+        """Removed, it is no longer in the way of the command that makes it."""
+        path, tags = self.path(digest), [tag for tag, named in self.index().tags.items() if named == digest]
+        sha = next((match[0] for match in map(_COMMIT.match, tags) if match), "SHA")
+        hint = f"remove it (rm {path}); `builder image --commit {sha}` makes the image anew, and `builder verify {sha}` compares it"
+        return IntegrityError(f"{path} does not hash to its name", hint)
 
     def reuse(self, path: Path, size: int) -> bool:
         """Whether the file is there, whole; then it counts as used just now, so that `sweep` lets it be. False also when it cannot

@@ -18,7 +18,7 @@ from builder.model.oci import Descriptor, canonical_json, is_digest
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
-_HINT = "put back a copy, or remove {path} and build again: the blobs are kept"
+_HINT = "put back a copy, or remove {path} and run `builder image --missing`, which writes a new one: images that are there are found again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ what was written or used in the last two hours stays, and a writer that took lon
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -14,15 +13,14 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from builder.errors import IntegrityError, StoreError
+from builder.errors import StoreError
 from builder.model.index import is_index
-from builder.model.oci import is_digest, sha256
 from builder.stores.batches import remove_in_batches
 from builder.stores.interface import GONE, REMOVED, Held
-from builder.stores.layout_files import MANIFEST_LIMIT, LayoutFiles, corrupt, size_of, time_of
+from builder.stores.layout_files import LayoutFiles, size_of, time_of
 from builder.stores.layout_index import Index
+from builder.stores.layout_named import Named, digests_in, index_of, read_json
 
 SAFE_AGE = 2 * 3600
 """Seconds for which a blob may be without a manifest: the longest that a writer is trusted to take."""
@@ -39,13 +37,20 @@ class Removal:
         self._subjects: dict[str, str] = {}
 
     def held(self) -> Iterator[Held]:
-        """What index.json names. `pushed` is None where the manifest's file is missing."""
-        index = self._files.index()
+        """What index.json names, and manifests of ours that have lost their names. `pushed` is None where the manifest's file is missing.
+
+        Raises IntegrityError where index.json is missing.
+        """
+        index = index_of(self._files, self._blobs())
         tags: dict[str, list[str]] = {}
         for tag, digest in index.tags.items():
             tags.setdefault(digest, []).append(tag)
         for digest in index.digests:
             yield Held(digest, tuple(sorted(tags.get(digest, ()))), time_of(self._files.path(digest)))
+        named = Named(self._files)
+        named.learn(index.digests)
+        for digest in named.orphans(self._blobs()):
+            yield Held(digest, (), time_of(self._files.path(digest)))
 
     def referrers(self, digest: str) -> tuple[str, ...]:
         """The first question reads every manifest, the next ones only what is new."""
@@ -58,15 +63,16 @@ class Removal:
     def sweep(self, dry: bool) -> int:
         """The bytes of what went, or would go. Nothing goes when a manifest cannot be read: IntegrityError."""
         before = time.time() - SAFE_AGE
-        named = _Named(self._files)
-        named.learn(self._files.index())
+        named = Named(self._files)
+        named.learn(index_of(self._files, self._blobs()).digests)
+        named.learn(named.orphans(self._blobs()))
         old = (path for path in self._blobs() if path.name not in named.blobs and _older(path, before))
         if dry:
             return sum(size_of(path) or 0 for path in old)
         freed = 0
         while batch := list(islice(old, _BATCH)):
             with self._files.locked():
-                named.learn(self._files.index())
+                named.learn(self._files.index().digests)
                 freed += sum(_remove_blob(path) for path in batch if path.name not in named.blobs and _older(path, before))
         return freed
 
@@ -74,6 +80,8 @@ class Removal:
         """Under the lock: who writes the same manifest comes before, or after, and then finds it gone."""
         if not self._files.directory.is_dir():
             return dict.fromkeys(digests, GONE)
+        self._require_removable()
+        index_of(self._files, self._blobs())
         self._files.prepare()  # another tool may have made it
         with self._files.locked():
             index = self._files.index()
@@ -91,22 +99,27 @@ class Removal:
         there = digest in index.digests or path.exists()  # after a kill in between there is only the file
         try:
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot remove {path}: {error.strerror}", "run it again as somebody who may") from error
+        except OSError as error:  # told of this one alone: the others have lost their names, too, and must be tried
+            return f"refused: cannot remove {path}: {error.strerror}; index.json does not name it any more, and the next clean-up sees it"
         return REMOVED if there else GONE
+
+    def _require_removable(self) -> None:
+        """Before index.json is touched."""
+        if self._files.blobs.is_dir() and not os.access(self._files.blobs, os.W_OK | os.X_OK):
+            raise StoreError(f"nothing can be removed from {self._files.blobs}: permission denied", "run it again as somebody who may")
 
     def _indexes_that_name(self, going: AbstractSet[str], index: Index) -> dict[str, str]:
         """Manifest that is to go -> an index that stays."""
         found = {}
         for holder in (digest for digest, media_type in index.digests.items() if is_index(media_type) and digest not in going):
-            for child in _digests(_read(self._files, holder)):
+            for child in digests_in(read_json(self._files, holder)):
                 if child in going:
                     found[child] = holder
         return found
 
     def _subject(self, digest: str) -> str:
         if digest not in self._subjects:
-            raw = _read(self._files, digest)
+            raw = read_json(self._files, digest)
             if raw is None:
                 return ""
             subject = raw.get("subject") if isinstance(raw, dict) else None
@@ -119,59 +132,6 @@ class Removal:
                 yield from (Path(entry.path) for entry in entries if _NAME.match(entry.name))
         except (FileNotFoundError, NotADirectoryError):
             return
-
-
-class _Named:
-    """The blobs that manifests name, by the names of their files. Only ever grows: a manifest that goes meanwhile is seen next time."""
-
-    def __init__(self, files: LayoutFiles) -> None:
-        self._files = files
-        self._read: set[str] = set()
-        self.blobs: set[str] = set()
-
-    def learn(self, index: Index) -> None:
-        pending = [digest for digest in index.digests if digest not in self._read]
-        while pending:
-            digest = pending.pop()
-            if digest in self._read:
-                continue
-            self._read.add(digest)
-            raw = _read(self._files, digest)
-            self.blobs.update(one.removeprefix("sha256:") for one in (digest, *_digests(raw)))
-            if isinstance(raw, dict):
-                pending += _digests([raw.get("manifests"), raw.get("subject")])  # they name blobs, too, also where no index.json lists them
-
-
-def _read(files: LayoutFiles, digest: str) -> Any:
-    """The JSON of what stands where a manifest should; None when there is no such file, as in a layout without some platforms."""
-    path = files.path(digest)
-    size = size_of(path)
-    if size is None:
-        return None
-    if size > MANIFEST_LIMIT:
-        raise IntegrityError(f"{path} should be a manifest, and has {size} bytes", "nothing is cleaned up: take it out of index.json")
-    data = path.read_bytes()
-    if sha256(data) != digest:
-        raise corrupt(path)
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None  # of another tool: it names nothing that we could know of
-
-
-def _digests(raw: Any) -> list[str]:
-    """Every `digest` in a JSON document, however deep: manifests of kinds that we do not know name blobs, too."""
-    found, pending = [], [raw]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            digest = item.get("digest")
-            if isinstance(digest, str) and is_digest(digest):
-                found.append(digest)
-            pending += item.values()
-        elif isinstance(item, list):
-            pending += item
-    return found
 
 
 def _older(path: Path, before: float) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BlobUnknownError, IntegrityError
+from builder.errors import BlobUnknownError, IntegrityError, StoreError
+from builder.model.annotations import INPUTS, KIND, REVISION
 from builder.model.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor, Manifest, canonical_json, sha256
 from builder.stores import layout_files, layout_removal
 from builder.stores.interface import GONE, REMOVED
@@ -236,6 +237,104 @@ def test_a_damaged_manifest_stops_the_sweep(store: LayoutStore, data: bytes) -> 
         store.sweep(dry=False)
     assert caught.value.hint
     assert store.has_blob(stray.digest)
+
+
+# --- an index that lost what it named ------------------------------------------------------------------------------------------------
+
+
+def image_of_ours(store: LayoutStore, *layers: str, tag: str = "") -> str:
+    blobs = tuple(put(store, layer.encode()) for layer in layers)
+    notes = {INPUTS: "0" * 16, REVISION: "1" * 40}
+    return store.put_manifest(Manifest(put(store, b"{}", CONFIG), blobs, notes).to_bytes(), MANIFEST, (tag,) if tag else ())
+
+
+def layer_of_ours(store: LayoutStore, tag: str) -> str:
+    """Such as dependencies: only its layer says so."""
+    blob = put(store, b"deps")
+    layer = Descriptor(blob.media_type, blob.digest, blob.size, {KIND: "deps"})
+    return store.put_manifest(Manifest(put(store, b"{}", CONFIG), (layer,)).to_bytes(), MANIFEST, (tag,))
+
+
+def forget(store: LayoutStore, *digests: str) -> None:
+    """As if index.json had never named them."""
+    raw = json.loads((store.directory / "index.json").read_bytes())
+    raw["manifests"] = [entry for entry in raw["manifests"] if entry["digest"] not in digests]
+    (store.directory / "index.json").write_text(json.dumps(raw))
+
+
+def test_manifests_of_ours_that_nothing_names_are_held_and_keep_their_blobs(store: LayoutStore) -> None:
+    lost, named = image_of_ours(store, "lost", tag="lost"), image_of_ours(store, "named", tag="named")
+    deps, signed = layer_of_ours(store, "deps-1"), signature_of(store, lost)
+    forget(store, lost, deps, signed)
+    stray = put(store, b'{"a": "stray"}')
+    age(store)
+    assert {one.digest: one.tags for one in store.held()} == {named: ("named",), lost: (), deps: (), signed: ()}
+    assert store.sweep(dry=True) == stray.size
+    assert store.sweep(dry=False) == stray.size
+    assert {lost, deps, signed, *map(sha256, (b"lost", b"deps"))} <= blobs(store)
+    assert remove(store, lost, deps, signed) == dict.fromkeys((lost, deps, signed), REMOVED)
+    store.sweep(dry=False)
+    assert blobs(store) == {named, *map(sha256, (b"named", b"{}"))}
+
+
+def signature_of(store: LayoutStore, subject: str) -> str:
+    raw = json.loads(Manifest(put(store, b"{}", CONFIG), ()).to_bytes())
+    raw["subject"] = {"mediaType": MANIFEST, "digest": subject, "size": 1}
+    return store.put_manifest(canonical_json(raw), MANIFEST)
+
+
+def test_a_lost_manifest_that_is_damaged_stops_the_sweep(store: LayoutStore) -> None:
+    lost = image_of_ours(store, "lost", tag="lost")
+    forget(store, lost)
+    path_of(store, lost).write_bytes(b'{"layers": ')
+    age(store)
+    with pytest.raises(IntegrityError, match=lost[7:]):
+        store.sweep(dry=False)
+    assert store.has_blob(sha256(b"lost"))
+
+
+def test_blobs_without_an_index_are_not_touched(store: LayoutStore) -> None:
+    digest = image(store, "x", tag="a")
+    age(store)
+    (store.directory / "index.json").unlink()
+    for work in (lambda: list(store.held()), lambda: store.sweep(dry=False), lambda: remove(store, digest)):
+        with pytest.raises(IntegrityError, match=r"index\.json is missing, and there are blobs") as caught:
+            work()
+        assert "put back a copy of it" in caught.value.hint
+    assert not (store.directory / "index.json").exists()
+    assert blobs(store) == {digest, *map(sha256, (b"x", b"{}"))}
+
+
+def test_a_file_that_cannot_be_removed_is_told_alone(store: LayoutStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = image(store, "one", tag="one"), image(store, "two", tag="two")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == path_of(store, one):
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    done = remove(store, one, two)
+    assert done[two] == REMOVED
+    assert done[one].startswith(f"refused: cannot remove {path_of(store, one)}: Operation not permitted; index.json does not name it")
+
+
+def test_where_nothing_can_be_removed_the_index_is_left_alone(store: LayoutStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = image(store, "one", tag="one")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(StoreError, match="nothing can be removed from"):
+        remove(store, digest)
+    assert store.list_tags() == ("one",)
+
+
+def test_a_damaged_manifest_is_told_with_the_command_that_makes_it(store: LayoutStore) -> None:
+    digest = image(store, "x", tag=f"{'1' * 40}-{'0' * 16}")
+    path_of(store, digest).write_bytes(b"{}")
+    for work in (lambda: store.get_manifest(digest), lambda: store.sweep(dry=False)):
+        with pytest.raises(IntegrityError) as caught:
+            work()
+        assert caught.value.hint.startswith(f"remove it (rm {path_of(store, digest)}); `builder image --commit {'1' * 40}` makes")
 
 
 # --- at the same time -----------------------------------------------------------------------------------------------------------------
