@@ -63,7 +63,7 @@ def _make_missing(maker: Maker, revision: str, form: str, *, dry_run: bool) -> N
     from builder.image.missing import find_missing
 
     made: dict[str, tuple[Recipe, Deps | None]] = {}
-    for commit in find_missing(maker.git, maker.store, maker.git.resolve(revision)).commits:
+    for commit in find_missing(maker.git, maker.store, maker.git.resolve(revision), gaps_since=maker.gaps_since).commits:
         recipe = _plan_or_skip(maker, commit)
         if recipe and recipe.key not in made:
             made[recipe.key] = recipe, _make(maker, commit, recipe, dry_run=dry_run)

@@ -19,6 +19,7 @@ from builder.model.annotations import BASE_NAME, SETTINGS
 from builder.model.image import BuiltImage
 from builder.model.tree import Commit
 from builder.settings import ImageSettings, Settings, at_commit
+from builder.settings.keeping import kept_since
 from builder.source.repository import Git
 from builder.stores.interface import Store
 
@@ -74,6 +75,11 @@ class Maker:
         self._workshop = self._workshop or wiring.workshop(self.store, self._to, self.settings, self._sent.add)
         return self._workshop
 
+    @property
+    def gaps_since(self) -> float:
+        """Seconds since 1970. Images of older commits may be missing as clean-up has removed them."""
+        return kept_since(self.settings.gc.keep_days, time.time())
+
     def one(self, revision: str) -> BuiltImage:
         commit = self.git.resolve(revision)
         self.wanted = (commit,)
@@ -100,7 +106,8 @@ class Maker:
         from builder.image.build import build_images
         from builder.image.missing import find_missing
 
-        found = find_missing(self.git, self.store, self.git.resolve(revision), self.git.resolve(since) if since else None)
+        last = self.git.resolve(since) if since else None
+        found = find_missing(self.git, self.store, self.git.resolve(revision), last, gaps_since=self.gaps_since)
         count = output.plural(len(found.commits), "commit") if found.commits else "no commit is"
         output.note(f"{count} without an image; the search ended at {found.stopped}")
         self.wanted, self.gaps = found.commits, found.gaps

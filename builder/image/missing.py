@@ -32,24 +32,28 @@ class Missing:
     gaps: frozenset[str] = frozenset()
 
 
-def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = None) -> Missing:
+def find_missing(git: Git, store: Store, commit: Commit, since: Commit | None = None, gaps_since: float = 0) -> Missing:
     """First parents of `commit` and itself that have no image, back to `since` (which is not looked at), else as far as is needed.
 
-    That is down to the newest that has an image, and in gaps below it: until 25 in a row have theirs. What lies below all images is none
-    of them. At most 200 are looked at. A shallow clone is deepened once.
+    That is down to the newest that has an image, and in gaps below it: until 25 in a row have theirs, or down to commits of before
+    `gaps_since` (seconds since 1970), as clean-up removes images that old. What lies below all images is none of them. At most 200 are
+    looked at. A shallow clone is deepened once.
     Raises UsageError when the line of first parents ends and `since` was not on it.
     """
-    return _back_to(git, store, commit, since) if since else _without_gaps(git, store, commit)
+    return _back_to(git, store, commit, since) if since else _without_gaps(git, store, commit, gaps_since)
 
 
-def _without_gaps(git: Git, store: Store, commit: Commit) -> Missing:
+def _without_gaps(git: Git, store: Store, commit: Commit, gaps_since: float) -> Missing:
     above: list[Commit] = []
     gaps: list[Commit] = []
     below: list[Commit] = []
     newest, bottom, last, looked, row = None, None, commit, 0, 0
     for last, has_image in _looked(git, store, commit):
         looked += 1
+        old = last.date < gaps_since
         if not has_image:
+            if newest and old:
+                break
             (below if newest else above).append(last)
             row = 0
             continue
@@ -58,7 +62,7 @@ def _without_gaps(git: Git, store: Store, commit: Commit) -> Missing:
         gaps += below
         below.clear()
         row += 1
-        if row == _SOUND:
+        if row == _SOUND or old:
             break
     stopped = f"{bottom.sha[:12]}, which has its image" if bottom else _end(last, looked)
     return Missing(tuple(reversed(above + gaps)), stopped, frozenset(gap.sha for gap in gaps))

@@ -62,6 +62,15 @@ class HousekeepSettings:
     )
 
 
+LEAST = 2 * 3600.0
+"""Seconds in which nothing goes, whatever the options say: what was just made is about to be needed by somebody whom nobody sees yet."""
+
+
+def kept_since(keep_days: int, now: float) -> float:
+    """What is younger than this stays, in seconds since 1970, as `now`."""
+    return now - max(LEAST, keep_days * 86400.0)
+
+
 @dataclass(frozen=True, slots=True)
 class GcSettings:
     """What `builder gc` asks beside what the other tables name, and what it keeps."""

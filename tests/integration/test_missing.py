@@ -12,12 +12,14 @@ from builder.model.oci import StoredManifest
 from builder.source.repository import Git
 from tests.fixtures.images import build
 from tests.fixtures.memory_store import MemoryStore
-from tests.fixtures.repositories import Repository, an_empty_repository, at_nobodys_home, clone  # noqa: F401
+from tests.fixtures.repositories import DATE, Repository, an_empty_repository, at_nobodys_home, clone  # noqa: F401
+
+DAY = 86400
 
 
-def find(directory: Path, store: MemoryStore, since: str = "", revision: str = "HEAD") -> Missing:
+def find(directory: Path, store: MemoryStore, since: str = "", revision: str = "HEAD", gaps_since: float = 0) -> Missing:
     with Git.open(directory) as git:
-        return find_missing(git, store, git.resolve(revision), git.resolve(since) if since else None)
+        return find_missing(git, store, git.resolve(revision), git.resolve(since) if since else None, gaps_since)
 
 
 class Counting(MemoryStore):
@@ -89,6 +91,26 @@ def test_the_search_for_gaps_ends(repository: Repository) -> None:
     assert names(found) == []
     found = find(repository.directory, store, revision="main~12")
     assert names(found) == commits[1:4]
+
+
+def test_gaps_that_clean_up_left_are_none(repository: Repository) -> None:
+    """Images of commits that are older than [gc] keep_days go once nothing needs them: here 4 to 7, of ten."""
+    old = repository.history(*({"a": b"%d" % number} for number in range(8)))
+    young, tip = repository.history({"a": b"young"}, {"a": b"tip"}, date=DATE + DAY)
+    store = MemoryStore()
+    for commit in (old[3], tip):
+        build(repository.directory, store, commit)
+    found = find(repository.directory, store, gaps_since=DATE + DAY / 2)
+    assert names(found) == []  # nothing is known below it that is young and has an image
+    build(repository.directory, store, old[-1])
+    assert names(find(repository.directory, store)) == [*old[4:7], young]
+    assert names(find(repository.directory, store, gaps_since=DATE + DAY / 2)) == [young]
+    build(repository.directory, store, young)
+    assert names(find(repository.directory, store, gaps_since=DATE + DAY / 2)) == []
+
+
+def test_a_branch_without_any_image_is_made_from_its_beginning_however_old(repository: Repository, commits: list[str]) -> None:
+    assert names(find(repository.directory, MemoryStore(), gaps_since=DATE + DAY)) == commits
 
 
 def test_since_fills_gaps_and_leaves_itself_out(repository: Repository, commits: list[str]) -> None:
