@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
 KINDS = ("images", "templates", "runs", "logs", "checkouts", "checkpoints")
 """As builder/collect/kinds.py has them: help imports none of that."""
+_COUNT = click.IntRange(0)
 
 
 @click.command(
     "gc",
     cls=Sectioned,
     sections={
-        "What is kept": ("keep_days", "keep_last"),
+        "What is kept": ("keep_days", "keep_last", "unknown"),
         "How": ("dry_run", "yes"),
         "Where": ("to", "repo"),
     },
 )
 @click.argument("kinds", metavar=f"[{'|'.join(KINDS)}]...", nargs=-1, type=click.Choice(KINDS))
-@click.option("--keep-days", metavar="N", type=click.IntRange(0), help="What was made or used in the last N days. Default: [gc].")
-@click.option("--keep-last", metavar="N", type=click.IntRange(0), help="What the last N green runs of each flow need. Default: [gc].")
+@click.option("--keep-days", metavar="N", type=_COUNT, help="What was made or used in the last N days. Default: [gc] keep_days, 30.")
+@click.option("--keep-last", metavar="N", type=_COUNT, help="What the last N green runs of each flow need. Default: [gc] keep_last, 3.")
+@click.option("--unknown", is_flag=True, help="Images of commits that this clone does not know go, too: nobody else uses the store.")
 @click.option("--dry-run", is_flag=True, help="Say what would go and why; delete nothing.")
 @click.option("--yes", is_flag=True, help="Delete without asking. Where nobody can be asked, nothing goes without it.")
 @click.option("--to", metavar="STORE", default="", help="The store to clean: registry.host/name or oci:DIR. Default: [store].")
@@ -44,6 +46,7 @@ def command(
     kinds: tuple[str, ...],
     keep_days: int | None,
     keep_last: int | None,
+    unknown: bool,
     dry_run: bool,
     yes: bool,
     to: str,
@@ -57,7 +60,7 @@ def command(
     """
     from builder.cli.collecting import Plans
 
-    with _scene(repo, to, keep_days, keep_last, kinds or KINDS, dry=dry_run) as scene:
+    with _scene(repo, to, keep_days, keep_last, kinds or KINDS, dry=dry_run, unknown=unknown) as scene:
         plans = Plans.make(scene, kinds)
         plans.say_asked()
         if form != "json":
@@ -103,7 +106,9 @@ def _deleted(plans: Plans, kind: str) -> BuilderError | None:
 
 
 @contextmanager
-def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | None, kinds: Sequence[str], *, dry: bool) -> Iterator[Scene]:
+def _scene(
+    repo: Path | None, to: str, keep_days: int | None, keep_last: int | None, kinds: Sequence[str], *, dry: bool, unknown: bool
+) -> Iterator[Scene]:
     from builder.cli.reading import reading
     from builder.cli.wiring import load_settings, open_store, workshop
     from builder.collect.scene import Scene
@@ -117,7 +122,7 @@ def _scene(repo: Path | None, to: str, keep_days: int | None, keep_last: int | N
             made = workshop(store, to, reader.settings, lambda _: None)
             ask = _connector(reader.settings)
             lie = (reader.settings, reader.git, store, reader.objects, reader.ledger)
-            yield Scene(*lie, ask, days, last, made, dry, output.note, output.warn, kinds)
+            yield Scene(*lie, ask, days, last, made, dry, output.note, output.warn, kinds, unknown=unknown)
         finally:
             store.close()
 

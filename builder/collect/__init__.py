@@ -10,5 +10,6 @@ templates.py, kept_house.py   what housekeep clears away, by hand
 runs.py, logs.py              run_facts.py reads the data root, run_law.py decides (pure), run_removal.py takes runs away whole
 checkouts.py                  local_runs.py looks at this machine, checkout_law.py decides (pure)
 checkpoints.py                checkpoint_facts.py reads, checkpoint_law.py decides (pure); builder/data/turns.py keeps writers out
-images.py       images in a store: manifests.py reads them, reach.py decides (pure), unneeded.py remembers since when nothing needs them
+images.py       images in a store: manifests.py reads them, strangers.py finds those that nobody here can judge, reach.py decides (pure),
+                unneeded.py remembers since when nothing needs them
 """

@@ -7,29 +7,31 @@ from pathlib import Path
 
 from builder import process
 from builder.collect.needs import TIPS, Needs
-from builder.errors import BuilderError, SourceError, without_passwords
+from builder.errors import BuilderError, ProcessError, SourceError, without_passwords
 from builder.model.units import plural
 from builder.source.objects import git_environment
 from builder.source.repository import Git
 
 _PATIENCE = 120.0  # seconds for a remote
 _WIP = "refs/builder/wip/"
+_FORGET, _TAKE_OUT = "`git remote remove` forgets one for good", "[gc] remotes in builder.toml names it"
+_GENERAL = "Could not read from remote repository."
 _KINDS = {"refs/heads/": "branch", "refs/tags/": "tag", _WIP: "snapshot"}
 
 
 def remote_needs(git: Git, more: Sequence[str]) -> Iterator[Needs]:
     """Of every remote of the clone, and of the URLs in `more`. Raises SourceError naming the one that does not answer."""
     for name in dict.fromkeys([*git.run("remote").text.splitlines(), *more]):
-        yield _remote(git, name)
+        yield _remote(git, name, _FORGET if name not in more else _TAKE_OUT)
 
 
-def _remote(git: Git, name: str) -> Needs:
+def _remote(git: Git, name: str, way: str) -> Needs:
     argv = ["git", "--git-dir", str(git.git_dir), "ls-remote", "--quiet", "--heads", "--tags", "--", name]
     try:
         listed = process.run(argv, env=git_environment(), timeout=_PATIENCE).text
     except BuilderError as error:
-        hint = "its branches and tags may need what would go: `git ls-remote` asks the same; `git remote remove` forgets one for good"
-        raise SourceError(f"the remote {name} does not answer: {_last_line(error.message)}", hint) from error
+        hint = f"its branches and tags may need what would go: `git ls-remote` asks the same; {way}"
+        raise SourceError(f"the remote {name} does not answer: {_what_failed(error)}", hint) from error
     needs, refs, name = Needs(), 0, without_passwords(name)
     for line in listed.splitlines():
         sha, _, ref = line.partition("\t")
@@ -77,5 +79,11 @@ def _changed(git_dir: Path, ref: str) -> float:
     return path.stat().st_mtime
 
 
-def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1].removeprefix("fatal: ") if text.strip() else ""
+def _what_failed(error: BuilderError) -> str:
+    """Git says it first: advice comes after it. Where it says no more than that it failed, ssh has said why before that."""
+    said = error.stderr if isinstance(error, ProcessError) else error.message
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or [error.message]
+    first = next((number for number, line in enumerate(lines) if line.startswith("fatal: ")), 0)
+    if lines[first] == f"fatal: {_GENERAL}" and first:
+        first -= 1
+    return lines[first].removeprefix("fatal: ")

@@ -7,14 +7,15 @@ from itertools import islice
 
 from builder.collect.manifests import Fact, Inventory, take_inventory
 from builder.collect.needs import Needs
-from builder.collect.reach import Ages, Reached, freed_bytes, reach
+from builder.collect.reach import UNKNOWN, Ages, Reached, freed_bytes, reach
 from builder.collect.scene import Scene
+from builder.collect.strangers import strangers
 from builder.collect.things import FAILED, GONE, REMOVED, USED, Done, Thing, Verdict
 from builder.collect.tips import names_of_tips
 from builder.collect.unneeded import Unneeded
 from builder.data.threads import in_threads
 from builder.errors import UsageError
-from builder.model.units import age
+from builder.model.units import age, plural
 from builder.stores import interface
 from builder.stores.interface import Held, Holdings, Store
 
@@ -33,6 +34,7 @@ class Collector:
         self._inventory = Inventory()
         self._since: dict[str, float] = {}
         self._needs = Needs()
+        self._strangers: frozenset[str] = frozenset()
         self._verdicts: dict[str, Verdict] = {}
         self._swept = 0
 
@@ -41,6 +43,7 @@ class Collector:
         scene = self._scene
         self._inventory = take_inventory(self._store)
         self._needs = Needs().and_those([scene.needs, names_of_tips(scene, self._inventory)])
+        self._strangers = strangers(scene, self._inventory)
         before = self._unneeded.read()
         reached = self._with_attached(self._reach(self._needs, before), before)
         self._since = before
@@ -71,6 +74,9 @@ class Collector:
     def remarks(self) -> Iterable[str]:
         if not self._scene.store.sparse and any(verdict.goes for verdict in self._verdicts.values()):
             yield "the registry frees the bytes when its own garbage collector runs; until then only names go"
+        if strange := sum(verdict.group == UNKNOWN for verdict in self._verdicts.values()):
+            text = f"{plural(strange, 'image')} {'is' if strange == 1 else 'are'} of commits that this clone does not know"
+            yield f"{text}, maybe another repository's: --unknown lets them go as others do, [image] source says which are yours"
         waiting = [verdict for verdict in self._verdicts.values() if verdict.young and not verdict.goes and verdict.group == "young"]
         unknown = [verdict for verdict in waiting if self._inventory.facts[verdict.thing.name].pushed is None]
         if unknown:
@@ -93,7 +99,7 @@ class Collector:
         return self._reach(self._needs, since) if found else reached
 
     def _reach(self, needs: Needs, since: dict[str, float]) -> Reached:
-        return reach(self._inventory, needs, Ages(self._scene.now, self._scene.since, since))
+        return reach(self._inventory, needs, Ages(self._scene.now, self._scene.since, since), self._strangers)
 
     def _freed(self, kept: Iterable[str], going: Sequence[Fact]) -> dict[str, int]:
         """A layout need not have the layers of a base."""

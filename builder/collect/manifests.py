@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 
 from builder.data.threads import in_threads
 from builder.errors import IntegrityError
-from builder.model.annotations import BASE_DIGEST, INPUTS, KIND, REVISION
+from builder.model.annotations import BASE_DIGEST, INPUTS, KIND, REVISION, SOURCE
 from builder.model.index import is_index
 from builder.model.oci import StoredManifest, is_digest
 from builder.stores.interface import Held, Holdings
@@ -37,6 +38,7 @@ class Fact:
     """A manifest: `pushed` in seconds since 1970, None where the store does not know; `size` of its own bytes.
 
     `kind` is IMAGE, one of ARTIFACTS, REFERRER, INDEX or FOREIGN (another tool's); `commit` is set of images, `subject` of referrers;
+    `source` is where it says that its commit is from (a URL, mostly empty);
     `names` are digests of manifests that it needs: its base's, or those in an index. `layers` and `blobs` (these with the config) are
     numbers of the inventory.
     """
@@ -51,6 +53,7 @@ class Fact:
     names: tuple[str, ...] = ()
     layers: array[int] = field(default_factory=lambda: array("I"))
     blobs: array[int] = field(default_factory=lambda: array("I"))
+    source: str = ""
 
     @property
     def label(self) -> str:
@@ -121,7 +124,8 @@ def _fact(inventory: Inventory, held: Held, stored: StoredManifest) -> Fact:
     kind, commit = _who(held, raw)
     base = str(_annotations(raw).get(BASE_DIGEST, ""))
     names = (base,) if is_digest(base) else ()
-    return Fact(*plain, REFERRER if subject else kind, "" if subject else commit, subject, names, layers, blobs)
+    source = sys.intern(str(_annotations(raw).get(SOURCE, "")))
+    return Fact(*plain, REFERRER if subject else kind, "" if subject else commit, subject, names, layers, blobs, source)
 
 
 def _who(held: Held, raw: Mapping[str, Any]) -> tuple[str, str]:
@@ -136,6 +140,9 @@ def _who(held: Held, raw: Mapping[str, Any]) -> tuple[str, str]:
         is_built = kind == "built" and _KEY.match(key) is not None
         if is_base or is_built or (kind not in ("base", "built") and layers and all(map(_kind_of, layers))):
             return kind, ""
+    kinds = set(map(_kind_of, layers))
+    if not held.tags and len(kinds) == 1 and kinds <= {"deps", "tool"}:  # one that has lost its name
+        return str(kinds.pop()), ""
     return FOREIGN, ""
 
 

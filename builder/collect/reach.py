@@ -1,12 +1,14 @@
 """Which manifests are needed, and which go: pure. The law is that nothing goes that anything which stays, or anybody, needs.
 
-What is needed by name is kept (needs.py), and what is young; then whatever these need in turn: the members of an index, the base, the
-dependencies, tool and other images that lie below an image, what is attached to it, and what something attached belongs to.
+What is needed by name is kept (needs.py), what is young, and what is nobody's here to judge; then whatever these need in turn: the
+members of an index, the base, the dependencies, tool and other images that lie below an image, what is attached to it, and what something
+attached belongs to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from builder.collect.manifests import ARTIFACTS, FOREIGN, IMAGE, INDEX, Fact, Inventory
@@ -14,6 +16,7 @@ from builder.collect.needs import Needs, Reason
 from builder.model.units import age
 
 _BELOW, _ATTACHED, _YOUNG, _OTHERS = "what kept images need", "attached to kept images", "young", "made by others"
+UNKNOWN = "of commits that this clone does not know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,12 @@ class Reached:
     unneeded: frozenset[str]
 
 
-def reach(inventory: Inventory, needs: Needs, ages: Ages) -> Reached:
-    """A verdict on every manifest of the inventory."""
+def reach(inventory: Inventory, needs: Needs, ages: Ages, strangers: AbstractSet[str] = frozenset()) -> Reached:
+    """A verdict on every manifest of the inventory; `strangers` are those that stay as nobody here knows their commits."""
     walk = _Walk(inventory)
     prefixes = tuple(needs.tags)
     for fact in inventory.facts.values():
-        if reason := _needed(fact, needs, prefixes) or _foreign(fact) or _young(fact, ages):
+        if reason := _needed(fact, needs, prefixes) or _foreign(fact) or _young(fact, ages) or _unknown(fact, strangers):
             walk.keep(fact.digest, reason)
     unneeded = frozenset(inventory.facts.keys() - walk.kept.keys())
     for digest in sorted(unneeded):
@@ -137,6 +140,10 @@ def _foreign(fact: Fact) -> Reason | None:
     if fact.kind in (FOREIGN, INDEX) or (fact.kind == IMAGE and not fact.commit):
         return Reason(_OTHERS, "builder did not make it")
     return None
+
+
+def _unknown(fact: Fact, strangers: AbstractSet[str]) -> Reason | None:
+    return Reason(UNKNOWN, f"this clone does not know the commit {fact.commit[:12]}") if fact.digest in strangers else None
 
 
 def _young(fact: Fact, ages: Ages) -> Reason | None:

@@ -8,11 +8,12 @@ from builder.collect.kept_house import House
 from builder.collect.run_facts import Files, Runs, green_runs, read_runs
 from builder.collect.run_law import YOUNG, Ruling, World, rule_runs
 from builder.collect.run_removal import Removal
-from builder.collect.scene import LEAST, Scene
+from builder.collect.scene import Scene
 from builder.collect.things import REMOVED, USED, Done, Thing, Verdict, freed_by
 from builder.data.turns import clock
 from builder.housekeep.things import WORKFLOW
 from builder.model.units import age
+from builder.settings.keeping import LEAST
 
 _RUN, _REST = "run", "rest of a run"
 

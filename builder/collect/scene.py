@@ -14,11 +14,9 @@ from builder.data.interface import Objects
 from builder.data.ledger import Ledger
 from builder.image.prepare import Workshop
 from builder.settings import Settings
+from builder.settings.keeping import kept_since
 from builder.source.repository import Git
 from builder.stores.interface import Store
-
-LEAST = 2 * 3600.0
-"""Seconds in which nothing goes, whatever the options say: what was just made is about to be needed by somebody whom nobody sees yet."""
 
 Tell = Callable[[str], object]
 
@@ -27,7 +25,8 @@ Tell = Callable[[str], object]
 class Scene:
     """`connect` gives the cluster of a context (empty: that of [deploy]) and a namespace (empty: likewise). `keep_days`, `keep_last` and
     `now` (seconds since 1970) are the options' and the clock's. `workshop` knows of what images are made. `dry`: nothing at all is
-    written. `tell` hears what goes on, `warn` what is doubtful. `kinds` are all that are looked at.
+    written. `tell` hears what goes on, `warn` what is doubtful. `kinds` are all that are looked at. `unknown`: images of commits that the
+    clone does not know may go, too.
     """
 
     settings: Settings
@@ -44,11 +43,12 @@ class Scene:
     warn: Tell = lambda _: None
     kinds: Collection[str] = ()
     now: float = field(default_factory=time.time)
+    unknown: bool = False
 
     @property
     def since(self) -> float:
         """What is younger than this stays."""
-        return self.now - max(LEAST, self.keep_days * 86400.0)
+        return kept_since(self.keep_days, self.now)
 
     @cached_property
     def needs(self) -> Needs:

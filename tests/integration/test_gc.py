@@ -21,6 +21,7 @@ from builder.collect.kinds import KINDS
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger
 from builder.model.oci import MANIFEST, canonical_json, sha256
+from builder.settings import GcSettings
 from builder.stores.layout import LayoutStore
 from tests.fixtures.images import flatten, put_base
 from tests.fixtures.registry_rules import Options
@@ -180,6 +181,91 @@ def test_no_password_is_told(here: Repository, builder: Builder) -> None:
         assert "secret" not in said.err + said.out
         assert "does not answer" in said.err
         here.git("remote", "remove", "origin") if b"origin" in here.git("remote") else None
+
+
+def test_a_lost_index_loses_no_image(here: Repository, builder: Builder) -> None:
+    """Nobody's images go because nothing names them; and what was to be made again is still there."""
+    builder("image", "--missing")
+    shas = here.text("rev-list", "--reverse", "HEAD").split()
+    here.git("branch", "kept", shas[2])
+    place, store = here.directory / LAYOUT, LayoutStore(here.directory / LAYOUT)
+    digests, had = {sha: store.get_manifest(sha) for sha in shas}, files(place / "blobs")
+    (place / "index.json").write_text("{")
+    said = builder("gc", "images", "--yes", code=1)
+    assert "index.json is damaged" in said.err
+    assert "`builder image --missing`, which writes a new one" in said.err
+    (place / "index.json").unlink()
+    age(place)
+    said = builder("gc", "images", "--yes", code=1)
+    assert "index.json is missing, and there are blobs" in said.err
+    assert files(place / "blobs").keys() == had.keys()
+    builder("image", "--commit", "HEAD")
+    age(place)
+    done = builder("gc", "images", "--yes", "-o", "json")
+    assert sorted(going(done)) == sorted(shas[number][:12] for number in (0, 1, 3))
+    kept = digests[shas[2]]
+    assert kept is not None
+    assert store.get_manifest(kept.digest) == kept
+    assert flatten_of_commit(store, kept.digest) == here.files(shas[2])
+    assert builder("image", "--commit", shas[2]).out.strip().endswith(kept.digest)  # and has its name again
+    assert "code layers compared" in builder("verify", shas[2]).out
+
+
+def test_two_repositories_in_one_layout_keep_their_images(here: Repository, builder: Builder, tmp_path: Path) -> None:
+    to = f"oci:{tmp_path}/shared"
+    builder("image", "--missing", "--to", to)
+    other = Repository.make(tmp_path / "other")
+    sha = other.commit({"builder.toml": b'[image]\nbase = "scratch"\n', "a": b"theirs"})
+    other.check_out()
+    builder("image", "--to", to, "--repo", str(other.directory))
+    age(tmp_path / "shared")
+    said = builder("gc", "images", "--yes", "--to", to)
+    assert "1 of commits that this clone does not know" in said.err
+    assert "1 image is of commits that this clone does not know, maybe another repository's: --unknown" in said.err
+    assert "4 removed" in said.err
+    assert LayoutStore(tmp_path / "shared").get_manifest(sha) is not None
+    assert "1 removed" in builder("gc", "images", "--yes", "--to", to, "--unknown").err
+    assert LayoutStore(tmp_path / "shared").get_manifest(sha) is None
+
+
+def test_what_has_gone_is_not_missing(here: Repository, builder: Builder) -> None:
+    """Old commits between two that keep their images."""
+    builder("image", "--missing")
+    here.git("branch", "kept", here.text("rev-list", "--max-parents=0", "HEAD"))
+    age(here.directory / LAYOUT)
+    assert "3 removed" in builder("gc", "images", "--yes").err
+    assert "no commit is without an image" in builder("image", "--missing").err
+    (here.directory / "builder.toml").write_text((here.directory / "builder.toml").read_text() + "[gc]\nkeep_days = 100000\n")
+    assert "3 commits without an image" in builder("image", "--missing").err
+
+
+def test_what_cannot_be_removed_is_told_as_it_is(here: Repository, builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder("image", "--missing")
+    age(here.directory / LAYOUT)
+    had = files(here.directory / LAYOUT / "blobs")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == "sha256":
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    said = builder("gc", "images", "--yes", code=1)
+    assert said.err.count("could not be removed: cannot remove") == 4
+    assert "index.json does not name it any more" in said.err
+    assert "4 failed; 0 B freed" in said.err
+    assert "nothing was deleted" not in said.err
+    assert files(here.directory / LAYOUT / "blobs").keys() == had.keys()
+    monkeypatch.undo()
+    monkeypatch.chdir(here.directory)
+    assert "4 removed" in builder("gc", "images", "--yes").err  # they are seen although they have no name
+
+
+def test_the_help_knows_the_defaults(builder: Builder) -> None:
+    said = " ".join(builder("gc", "--help").out.split())
+    assert f"Default: [gc] keep_days, {GcSettings().keep_days}." in said
+    assert f"Default: [gc] keep_last, {GcSettings().keep_last}." in said
 
 
 def test_a_daemon_has_its_own_way(here: Repository, builder: Builder) -> None:

@@ -16,13 +16,14 @@ from builder.collect.manifests import Inventory, take_inventory
 from builder.collect.needs import Needs
 from builder.collect.reach import Ages, reach
 from builder.collect.scene import Scene
+from builder.collect.strangers import known_commits
 from builder.collect.things import Done, Verdict
 from builder.data.directory import DirectoryObjects
 from builder.data.ledger import Ledger
 from builder.errors import CannotDeleteError, DataError, StoreError
 from builder.image.deps import Artifacts
 from builder.image.prepare import Workshop
-from builder.model.annotations import INPUTS, KIND, REVISION
+from builder.model.annotations import INPUTS, KIND, REVISION, SOURCE
 from builder.model.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Manifest, StoredManifest, canonical_json, sha256
 from builder.settings import Settings, load
 from builder.source.repository import Git
@@ -43,9 +44,10 @@ class Place:
         self.store = MemoryStore("127.0.0.1:5000/team/app")
         self.objects = DirectoryObjects(tmp_path / "data")
         self.cache = Cache(tmp_path / "cache")
+        self.unknown = True  # most commits here are made up
 
-    def put(self, tag: str, *layers: Descriptor, commit: str = "", subject: str = "") -> str:
-        notes = {INPUTS: "0" * 16, REVISION: commit} if commit else {}
+    def put(self, tag: str, *layers: Descriptor, commit: str = "", subject: str = "", source: str = "") -> str:
+        notes = {INPUTS: "0" * 16, REVISION: commit, **({SOURCE: source} if source else {})} if commit else {}
         config = put(self.store, canonical_json({"of": tag}), CONFIG)
         raw = json.loads(Manifest(config, layers, notes).to_bytes())
         if subject:
@@ -58,14 +60,14 @@ class Place:
         blob = put(self.store, name.encode())
         return Descriptor(blob.media_type, blob.digest, blob.size, {KIND: kind})
 
-    def image(self, commit: str, *layers: Descriptor) -> str:
-        return self.put(f"{commit}-{'0' * 16}", *layers, self.layer(f"code of {commit}", "code"), commit=commit)
+    def image(self, commit: str, *layers: Descriptor, source: str = "") -> str:
+        return self.put(f"{commit}-{'0' * 16}", *layers, self.layer(f"code of {commit}", "code"), commit=commit, source=source)
 
     def scene(self, git: Git, *, dry: bool = False) -> Scene:
         settings: Settings = load(self.repository.directory, {})
         workshop = Workshop(self.store, Artifacts(self.store), self.cache, lambda name: self.store)
         ledger = Ledger(self.objects)
-        return Scene(settings, git, self.store, self.objects, ledger, _no_cluster, 0, 0, workshop, dry)
+        return Scene(settings, git, self.store, self.objects, ledger, _no_cluster, 0, 0, workshop, dry, unknown=self.unknown)
 
     def long_ago(self) -> None:
         """What is unneeded now is so for forty days."""
@@ -204,6 +206,59 @@ def test_notes_that_cannot_be_read_stop_it(place: Place) -> None:
         place.objects.put(found.key, damaged)
         with pytest.raises(DataError, match=r"unneeded\.json cannot be read"):
             plan(place)
+
+
+# --- whose they are -------------------------------------------------------------------------------------------------------------------
+
+OURS, THEIRS = "https://git.example.com/ours", "https://git.example.com/theirs"
+
+
+@pytest.fixture
+def shared(place: Place) -> dict[str, str]:
+    """A store with images of an old commit here, and of commits that this clone lacks: whose they are is told by their source alone."""
+    old, _ = place.repository.history({"a": b"1"}, {"builder.toml": f'[image]\nbase = "scratch"\nsource = "{OURS}"\n'.encode()})
+    place.repository.check_out()
+    deps = place.layer("their deps")
+    found = {"old": place.image(old), "theirs": place.image("1" * 40, deps, source=THEIRS), "nobody's": place.image("2" * 40)}
+    found |= {"force-pushed": place.image("3" * 40, source=OURS), "their deps": place.put(f"deps-{'1' * 32}", deps)}
+    place.long_ago()
+    place.unknown = False
+    return found
+
+
+def test_images_of_commits_that_nobody_here_knows_stay_unless_they_are_ours(place: Place, shared: dict[str, str]) -> None:
+    collector, verdicts = plan(place)
+    stays = {verdict.thing.name: verdict.why for verdict in verdicts if not verdict.goes}
+    assert {name for name, digest in shared.items() if digest in stays} == {"theirs", "nobody's", "their deps"}
+    assert stays[shared["theirs"]] == f"this clone does not know the commit {'1' * 12}"
+    assert any(line.startswith("2 images are of commits that this clone does not know") for line in collector.remarks())
+    collect(place)
+    assert set(place.store.manifests) == {shared[name] for name in ("theirs", "nobody's", "their deps")}
+
+
+def test_they_go_when_that_is_asked_for(place: Place, shared: dict[str, str]) -> None:
+    place.unknown = True
+    collector, verdicts = plan(place)
+    assert all(verdict.goes for verdict in verdicts)
+    assert not any("does not know" in line for line in collector.remarks())
+
+
+def test_without_a_source_of_ours_no_source_makes_one_ours(place: Place, shared: dict[str, str]) -> None:
+    place.repository.commit({"builder.toml": b'[image]\nbase = "scratch"\n'})
+    place.repository.check_out()
+    assert {name for name, digest in shared.items() if digest not in kept(place)} == {"old"}
+
+
+@pytest.mark.parametrize(("options", "known"), [((), 3), (("--filter=blob:none",), 3), (("--depth=1", "--filter=blob:none"), 1)])
+def test_what_a_clone_lacks_it_does_not_know_and_does_not_fetch(place: Place, tmp_path: Path, options: tuple[str, ...], known: int) -> None:
+    """Also where a remote would give it: a partial clone asks for each object that it lacks."""
+    shas = place.repository.history({"a": b"1"}, {"a": b"2"}, {"a": b"3"})
+    away = place.repository.history({"a": b"4"}, branch="away")
+    cloned = clone(place.repository, tmp_path / "cloned", *options, "--single-branch", "--branch=main")
+    before = cloned.text("count-objects", "-v")
+    with Git.open(cloned.directory) as git:
+        assert known_commits(git, {*shas, *away, "1" * 40, "", "HEAD", "--all"}) == set(shas[-known:])
+    assert cloned.text("count-objects", "-v") == before
 
 
 # --- how it goes ----------------------------------------------------------------------------------------------------------------------

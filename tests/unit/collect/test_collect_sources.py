@@ -17,11 +17,11 @@ import pytest
 
 from builder.collect.archive_side import archive_needs
 from builder.collect.cluster_side import cluster_needs
-from builder.collect.git_side import local_needs, remote_needs
+from builder.collect.git_side import _what_failed, local_needs, remote_needs
 from builder.collect.needs import Needs
 from builder.collect.slurm_side import _of_cluster, refuse_unknown
 from builder.collect.sources import has_cluster, is_remote
-from builder.errors import AuthError, BuilderError, ClusterError, LaunchError, SourceError
+from builder.errors import AuthError, BuilderError, ClusterError, LaunchError, ProcessError, SourceError
 from builder.launch.slurm.bastion import Said
 from builder.settings import GcSettings, LaunchSettings, RunSettings, Settings, SlurmSettings
 from builder.source.repository import Git
@@ -52,8 +52,35 @@ def test_annotated_tags_of_a_remote_are_those_of_their_commits(repository: Repos
 def test_a_remote_that_is_away_is_named(repository: Repository) -> None:
     repository.commit({"a": b"1"})
     repository.git("remote", "add", "mirror", "file:///nowhere/at/all")
-    with Git.open(repository.directory) as git, pytest.raises(SourceError, match="the remote mirror does not answer"):
+    with Git.open(repository.directory) as git, pytest.raises(SourceError, match="the remote mirror does not answer") as caught:
         list(remote_needs(git, ()))
+    assert caught.value.message.endswith("'/nowhere/at/all' does not appear to be a git repository")
+    assert "`git remote remove`" in caught.value.hint
+
+
+def test_one_that_settings_name_is_taken_out_there(repository: Repository) -> None:
+    repository.commit({"a": b"1"})
+    with Git.open(repository.directory) as git, pytest.raises(SourceError) as caught:
+        list(remote_needs(git, ("file:///nowhere/at/all",)))
+    assert "[gc] remotes in builder.toml names it" in caught.value.hint
+    assert "git remote remove" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "ssh: connect to host x: refused\nfatal: Could not read from remote repository.\n\nPlease make sure\nexists.",
+            "ssh: connect to",
+        ),
+        ("fatal: Could not read from remote repository.\n\nPlease make sure\nand the repository exists.", "Could not read from remote"),
+        ("warning: x\nfatal: unable to access 'https://x/': Could not resolve host: x\n", "unable to access 'https://x/'"),
+        ("still running after 120.0 s", "still running after 120.0 s"),
+        ("", "git ended with exit code 128"),
+    ],
+)
+def test_of_what_git_says_the_reason_is_told(said: str, told: str) -> None:
+    assert _what_failed(ProcessError(("git", "ls-remote"), 128, said)).startswith(told)
 
 
 def test_a_name_that_looks_like_an_option_is_none(repository: Repository) -> None:
