@@ -21,6 +21,8 @@ def write_file(reader: Reader, file: Path, flow: str, most: int | None) -> None:
 
     if file.is_dir():
         raise UsageError(f"{file} is a directory", f"name a file in it: --html {file / 'page.html'}")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file.parent} is no directory: {file.name} cannot be written there", "make it first, or name another file")
     facts = facts_of(reader, flow, most)
     data = page(facts)
     try:

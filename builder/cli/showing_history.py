@@ -13,28 +13,39 @@ if TYPE_CHECKING:
 
 
 def show_history(reader: Reader, flow: str, last: int, form: str) -> None:
-    found = _eras(reader, flow, last)
+    found, silent = _eras(reader, flow, last)
+    if silent and (found or form == "json"):
+        output.warn(f"what is live now is not known: {silent.message}")
     if form == "json":
         output.document([as_json(era) for era in found])
         return
-    output.table(("SINCE", "UNTIL", "SCHEDULE", "COMMIT", "SUBJECT", "BY", "HOW"), [_row(era) for era in found])
     if not found:
-        output.note(f"no schedule has started {flow} yet; next: builder deploy {flow}")
+        _say_nothing(reader, flow, silent)
         return
+    output.table(("SINCE", "UNTIL", "SCHEDULE", "COMMIT", "SUBJECT", "BY", "HOW"), [_row(era) for era in found])
     newest = found[0].deployed
     output.note(f"next: builder show {newest.commit[:12]}, or back to the last green one: builder deploy --rollback {flow} --dry-run")
 
 
-def _eras(reader: Reader, flow: str, last: int) -> list[Era]:
-    """What is written down, and what the cluster says of now; without it where it cannot be asked, which is said."""
+def _say_nothing(reader: Reader, flow: str, silent: BuilderError | None) -> None:
+    """Which is no more than is known: what Argo CD or Flux carries to a cluster is not written down in the data root."""
+    if silent is None:
+        output.note(f"no schedule has started {flow} yet; next: builder deploy {flow}")
+        return
+    output.note(f"none that the data root ({reader.objects.name}) knows of; the cluster was not asked: {silent.message}")
+    hint = f"{silent.hint}; " if silent.hint else ""
+    output.note(f"next: {hint}where `builder deploy --to DIR` commits, `git log` of DIR tells")
+
+
+def _eras(reader: Reader, flow: str, last: int) -> tuple[list[Era], BuilderError | None]:
+    """What is written down, and what the cluster says of now; without it, and with the reason, where it cannot be asked."""
     from builder.deploy.history import eras
 
     namespace = reader.settings.deploy.namespace
     try:
-        return eras(reader.objects, reader.connect(), flow, namespace, last)
+        return eras(reader.objects, reader.connect(), flow, namespace, last), None
     except BuilderError as error:
-        output.warn(f"what is live now is not known: {error.message}")
-        return eras(reader.objects, None, flow, namespace, last)
+        return eras(reader.objects, None, flow, namespace, last), error
 
 
 def as_json(era: Era) -> dict[str, Any]:

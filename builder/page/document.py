@@ -19,6 +19,7 @@ from builder.watch.wording import TITLES
 SCHEMA = 1
 _LONGEST = 400
 """Characters of a text: the page is for looking, the ledger has the rest."""
+_CONFIG = "config"
 _LINES = 12
 """Of the end of a log."""
 
@@ -49,11 +50,13 @@ def _commit(commit: Commit, image: Image | None) -> dict[str, Any]:
 
 
 def _image(image: Image) -> dict[str, Any]:
-    """`kinds`: of each kind of layers how many there are, their bytes, and how many of these are new."""
+    """`kinds`: of each kind of layers, and of the configuration, how many there are, their bytes, and how many of these are new."""
     kinds: dict[str, list[int]] = {}
     for layer in image.layers:
         sums = kinds.setdefault(layer.kind, [0, 0, 0])
         sums[0], sums[1], sums[2] = sums[0] + 1, sums[1] + layer.size, sums[2] + layer.size * layer.new
+    if image.config:
+        kinds[_CONFIG] = [1, image.config, image.config]
     return {"digest": image.digest, "size": image.size, "new": image.new, "kinds": {_text(kind): sums for kind, sums in kinds.items()}}
 
 
@@ -62,6 +65,8 @@ def _sizes(images: Images) -> dict[str, Any]:
     stored: dict[str, int] = {}
     for layer in (layer for image in images.by_commit.values() for layer in image.layers if layer.new):
         stored[layer.kind] = stored.get(layer.kind, 0) + layer.size
+    if configs := sum(image.config for image in images.by_commit.values()):
+        stored[_CONFIG] = configs
     alone = sum(image.size for image in images.by_commit.values())
     counted = {"images": len(images.by_commit), "tagged": images.tagged}
     return {**counted, "alone": alone, "stored": sum(stored.values()), "kinds": {_text(kind): size for kind, size in stored.items()}}

@@ -35,18 +35,20 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the plain tag of a commit names."""
+    """What the plain tag of a commit names. `config`: the bytes of its configuration, which names the commit and is no other image's."""
 
     digest: str
     layers: tuple[Layer, ...]
+    config: int = 0
 
     @property
     def size(self) -> int:
-        return sum(layer.size for layer in self.layers)
+        return sum(layer.size for layer in self.layers) + self.config
 
     @property
     def new(self) -> int:
-        return sum(layer.size for layer in self.layers if layer.new)
+        """As `builder image` counts it."""
+        return sum(layer.size for layer in self.layers if layer.new) + self.config
 
 
 @dataclass(frozen=True, slots=True)

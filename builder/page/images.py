@@ -66,4 +66,4 @@ def _image(known: Known, seen: set[str]) -> Image:
         kind, title = layer.annotations.get(KIND, "base"), layer.annotations.get(TITLE, "")
         layers.append(Layer(kind, title, layer.size, layer.digest not in seen))
         seen.add(layer.digest)
-    return Image(known.digest, tuple(layers))
+    return Image(known.digest, tuple(layers), known.manifest.config.size)

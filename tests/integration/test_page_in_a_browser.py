@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from builder.data.ledger import seconds_of
 from builder.page.facts import Facts
 from builder.page.html import page as page_of
 from tests.fixtures.browser import Page
-from tests.fixtures.page_world import EVIL, sha, world
+from tests.fixtures.page_world import DAY, EVIL, NOW, sha, world
 from tests.fixtures.waiting import until
 
 KEYS = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "End": 35, "Home": 36}
@@ -256,6 +259,49 @@ def test_its_rules_hold_even_where_a_script_got_in(opened: Page, tmp_path: Path)
     assert [url for url in page.asked if "evil" in url] == []
 
 
+def show(page: Page, facts: Facts, path: Path, view: str) -> None:
+    """Where the facts are of the evening."""
+    (path / "small.html").write_bytes(page_of(facts))
+    page.call("Emulation.setTimezoneOverride", timezoneId="Asia/Tokyo")
+    size(page, 1360)
+    page.open(path / "small.html")
+    go(page, f"#/{view}")
+    until(lambda: page.value("document.querySelectorAll('figure svg').length") > 0 or view == "overview")
+
+
+def test_dates_are_those_of_the_runs(facts: Facts, page: Page, tmp_path: Path) -> None:
+    day = [seen for seen in facts.runs if seconds_of(seen.started) > NOW - 5 * 3600]
+    assert len(day) > 1
+    show(page, replace(facts, runs=tuple(day)), tmp_path, "scores")
+    labels = texts(page, "figure svg text.x")
+    assert {text[:5] for text in labels if len(text) != 10} | {text[5:] for text in labels if len(text) == 10} == {"05-15"}, labels
+    show(page, facts, tmp_path, "scores")
+    first = min(seen.started for seen in facts.runs)[5:10]
+    assert all(first <= text <= "05-15" for text in texts(page, "figure svg text.x"))
+
+
+def test_years_are_named_where_there_are_several(facts: Facts, page: Page, tmp_path: Path) -> None:
+    commits = tuple(replace(commit, date=NOW - number * DAY / 2) for number, commit in enumerate(facts.commits))
+    show(page, replace(facts, commits=commits), tmp_path, "overview")
+    until(lambda: len(texts(page, "figure svg text.x")) > 3)
+    labels = texts(page, "figure svg text.x")
+    assert all(re.fullmatch(r"202[1-4]-\d\d-\d\d", text) for text in labels), labels
+    assert labels == sorted(labels)
+
+
+def test_what_nobody_looked_at_is_not_called_right(facts: Facts, page: Page, tmp_path: Path) -> None:
+    show(page, replace(facts, found=(), looked=""), tmp_path, "overview")
+    everything = page.value("document.getElementById('main').textContent")
+    assert "Nothing is wrong" not in everything
+    assert "things are wrong" not in everything
+    assert [text[1:] for text in texts(page, ".tile.unknown")] == ["watch: not looked yet"]
+    grey = page.value("getComputedStyle(document.querySelector('.tile.unknown strong')).color")
+    assert grey == page.value("getComputedStyle([...document.querySelectorAll('.chip')].find(c => /looked/.test(c.textContent))).color")
+    assert page.value("[...document.querySelectorAll('.chip')].find(c => /looked/.test(c.textContent)).className.trim()") == "chip"
+    show(page, replace(facts, found=()), tmp_path, "overview")
+    assert "✓ Nothing is wrong." in texts(page, ".chip.succeeded")
+
+
 @pytest.mark.minutes
 def test_how_it_looks(opened: Page, facts: Facts, tmp_path: Path) -> None:
     """In both shades, wide and narrow. The pictures stay in the test's directory: they are for people."""
@@ -353,5 +399,5 @@ def test_a_page_of_nothing(page: Page, tmp_path: Path) -> None:
         go(page, f"#/{view}")
         press(page, "j", "k", "Enter", "x", "G")
     go(page, "#/overview")
-    assert texts(page, ".tile strong") == ["0"] * 6
+    assert texts(page, ".tile:not(.unknown) strong") == ["0"] * 5
     assert page.said == []

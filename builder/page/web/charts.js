@@ -1,6 +1,6 @@
 // Lines over time or steps, in SVG, drawn anew when there is more or less room. Pointing at a line tells its nearest point.
 
-const EDGE = { top: 10, right: 14, bottom: 26, left: 52 };
+const EDGE = { top: 10, right: 14, bottom: 26, left: 60 };
 const COLOURS = 8;
 const A_DAY = 86400;
 
@@ -73,12 +73,12 @@ function chart(label, series, { dates = false, log = false, dots = false, height
 // From the least value to the greatest, with some room around them; never shorter than `shortest`.
 function scale(values, { log = false, room = 0, shortest = 0 } = {}) {
   const on = log ? Math.log10 : (value) => value;
-  let least = Math.min(...values.map(on));
-  let most = Math.max(...values.map(on));
+  const [first, last] = [Math.min(...values), Math.max(...values)];
+  let [least, most] = [on(first), on(last)];
   const wanted = shortest || (least === most ? (log ? 2 : Math.abs(least) * 0.2 || 2) : 0);
   const more = Math.max(0, wanted - (most - least)) / 2 + (most - least) * room;
   [least, most] = [least - more, most + more];
-  return { least, most, log, part: (value) => (on(value) - least) / (most - least) };
+  return { first, last, least, most, log, part: (value) => (on(value) - least) / (most - least) };
 }
 
 // Round numbers between the ends.
@@ -107,18 +107,24 @@ function stepped(x, place, height) {
   return ticks(x, 6).map((value) => svg("text", { class: "x", x: place.x(value), y: height - 8 }, number(value)));
 }
 
+// Midnights of the reader's time zone, from the first point to the last; where there are fewer than two, when these are.
 function dated(x, place, width, height) {
-  const days = Math.max(1, Math.ceil((x.most - x.least) / 86400 / Math.max(2, Math.floor(width / 110))));
-  const begin = new Date(x.least * 1000);
+  const { first, last } = x;
+  const text = (at, words) => svg("text", { class: "x", x: Math.min(place.x(at), width - 36), y: height - 8 }, words);
+  const years = day(first).slice(0, 4) !== day(last).slice(0, 4);
+  const found = midnights(first, last, Math.max(2, Math.floor(width / 110)));
+  if (found.length > 1) return found.map((at) => text(at, years ? day(at) : day(at).slice(5)));
+  if (place.x(last) - place.x(first) < 110) return [text((first + last) / 2, day(first))];
+  return [first, last].map((at) => text(at, years ? day(at) : clock(at).slice(5)));
+}
+
+function midnights(first, last, most) {
+  const days = Math.max(1, Math.ceil((last - first) / A_DAY / most));
+  const begin = new Date(first * 1000);
   const found = [];
-  for (
-    let date = new Date(begin.getFullYear(), begin.getMonth(), begin.getDate() + 1);
-    date / 1000 <= x.most;
-    date.setDate(date.getDate() + days)
-  ) {
-    found.push(svg("text", { class: "x", x: place.x(date / 1000), y: height - 8 }, day(date / 1000).slice(5)));
-  }
-  return found.length ? found : [svg("text", { class: "x", x: place.x((x.least + x.most) / 2), y: height - 8 }, day(x.least))];
+  const date = new Date(begin.getFullYear(), begin.getMonth(), begin.getDate() + 1);
+  for (; date / 1000 <= last; date.setDate(date.getDate() + days)) found.push(date / 1000);
+  return found;
 }
 
 function lineOf({ points, line: drawn }, index, place, log, dots) {

@@ -1,6 +1,6 @@
 // The first view: nights, what watch found, what goes on, sizes, and what could not be asked.
 
-const KINDS = { base: "the base", deps: "dependencies", tool: "the tool", code: "code" };
+const KINDS = { base: "the base", deps: "dependencies", tool: "the tool", code: "code", config: "configurations" };
 
 function overview(main) {
   const parts = [tiles(), nights(), found(), queue(), sizes(), notes()];
@@ -20,7 +20,9 @@ function tiles() {
     one(runs.filter((run) => run.open).length, "runs go on", "#/runs?q=is:open", "running"),
     one(ended("succeeded"), "succeeded in 7 days", "#/runs?q=state:succeeded", "succeeded"),
     one(ended("failed"), "failed in 7 days", "#/runs?q=state:failed", ended("failed") ? "failed" : ""),
-    one(gone, gone === 1 ? "thing is wrong" : "things are wrong", "#/overview", gone ? "missed" : ""),
+    told.found.length || told.looked
+      ? one(gone, gone === 1 ? "thing is wrong" : "things are wrong", "#/overview", gone ? "missed" : "")
+      : one("–", "watch: not looked yet", "#/overview", "unknown"),
   ]);
 }
 
@@ -93,9 +95,10 @@ function night(one, [date, state, started]) {
 function found() {
   const looked = told.looked
     ? `watch looked last ${clock(told.looked)}, ${age(told.made - told.looked)} before this page was made.`
-    : "watch has not looked yet: [schedule.watch] has it do so by itself.";
+    : "[schedule.watch] has watch look by itself, `builder run watch` has it look once.";
   const note = h("p", { class: "note" }, looked);
-  if (!told.found.length) return section("What watch found", h("p", null, chip("succeeded", "Nothing is wrong.")), note);
+  const nothing = told.looked ? chip("succeeded", "Nothing is wrong.") : chip("", "Not looked yet");
+  if (!told.found.length) return section("What watch found", h("p", null, nothing), note);
   const rows = told.found.map((one) => [
     h("span", { class: `chip ${one.kind === "done" ? "succeeded" : "missed"}` }, one.title),
     subject(one.subject),

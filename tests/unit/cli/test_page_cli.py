@@ -45,6 +45,7 @@ def told(file: Path) -> dict[str, Any]:
 
 
 def test_it_writes_one_file_and_nothing_else(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (team / "out").mkdir()
     out, note = said(capsys, "status --html out/page.html")
     assert out == "out/page.html\n"
     assert note.startswith("3 commits, 0 images, 0 runs; ")
@@ -70,6 +71,14 @@ def test_images_runs_and_fewer_of_them(team: Path, capsys: pytest.CaptureFixture
     assert len([commit for commit in page["commits"] if commit["author"]]) == 1
 
 
+def test_what_is_new_is_what_image_says_is_new(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = json.loads(said(capsys, "image --commit HEAD~1 -o json")[0])
+    (after,) = json.loads(said(capsys, "image -o json")[0])
+    said(capsys, "status --html page.html")
+    found = [commit["image"]["new"] for commit in told(team / "page.html")["commits"] if "image" in commit]
+    assert found == [after["new_bytes"], made["new_bytes"]]
+
+
 def told_head(team: Path, capsys: pytest.CaptureFixture[str]) -> str:
     said(capsys, "status --html page.html")
     return str(told(team / "page.html")["commits"][0]["sha"])
@@ -91,7 +100,9 @@ def test_what_it_does_not_go_with(team: Path, capsys: pytest.CaptureFixture[str]
 def test_places_that_are_none(team: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (team / "folder").mkdir()
     assert "folder is a directory" in said(capsys, "status --html folder", 2)[1]
-    assert "a.txt/page.html cannot be written" in said(capsys, "status --html a.txt/page.html", 1)[1]
+    assert "a.txt is no directory: page.html cannot be written there" in said(capsys, "status --html a.txt/page.html", 2)[1]
+    assert f"{team}/out/deep is no directory" in said(capsys, f"status --html {team}/out/deep/page.html", 2)[1]
+    assert not (team / "out").exists()
     monkeypatch.chdir(team.parent)
     assert "is in no git repository, and there is no builder.toml" in said(capsys, "status --html page.html", 1)[1]
 

@@ -179,13 +179,20 @@ def test_what_was_live(world: World) -> None:
 
 def test_a_history_without_a_cluster_or_without_anything(world: World) -> None:
     def away(*_: object) -> MemoryCluster:
-        raise ClusterError("no cluster: nothing says where")
+        raise ClusterError("no cluster: nothing says where", "set KUBECONFIG")
 
-    world.monkeypatch.setattr("builder.cluster.kubernetes.connect", away)
+    with world.monkeypatch.context() as patch:
+        patch.setattr("builder.cluster.kubernetes.connect", away)
+        out, told = world.said("show", "finetune", "--history", "-o", "table")
+        assert out == ""
+        assert f"none that the data root ({world.tmp_path}/.builder/data) knows of; the cluster was not asked: no cluster: nothing" in told
+        assert "next: set KUBECONFIG; where `builder deploy --to DIR` commits, `git log` of DIR tells" in told
+        assert "no schedule has started" not in told, "which nobody knows"
+        out, told = world.said("show", "finetune", "--history", "-o", "json")
+        assert (json.loads(out), "warning: what is live now is not known: no cluster" in told) == ([], True)
+    world.cluster.delete("cronworkflows", "nightly")
     out, told = world.said("show", "finetune", "--history", "-o", "table")
-    assert out.split() == ["SINCE", "UNTIL", "SCHEDULE", "COMMIT", "SUBJECT", "BY", "HOW"]
-    assert "what is live now is not known: no cluster" in told
-    assert "next: builder deploy finetune" in told
+    assert (out, "no schedule has started finetune yet; next: builder deploy finetune" in told) == ("", True)
     assert "--history is of a flow, and HEAD is a commit" in world.said("show", "HEAD", "--history", code=2)[1]
 
 

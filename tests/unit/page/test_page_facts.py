@@ -185,9 +185,9 @@ def test_a_layer_is_new_with_the_oldest_commit_that_has_it() -> None:
         "new": known(("a", "", 100), ("b", "code", 10), ("c", "code", 1), ("c", "code", 1)),
     }
     told = document(Facts(0.0, "", "", (Commit("new", 2.0), Commit("old", 1.0)), weighed(images, ["old", "new"], 5, "store")))
-    assert [(commit["image"]["size"], commit["image"]["new"]) for commit in told["commits"]] == [(112, 1), (110, 110)]
-    assert told["commits"][0]["image"]["kinds"] == {"base": [1, 100, 0], "code": [3, 12, 1]}
-    assert told["sizes"] == {"images": 2, "tagged": 5, "alone": 222, "stored": 111, "kinds": {"base": 100, "code": 11}}
+    assert [(commit["image"]["size"], commit["image"]["new"]) for commit in told["commits"]] == [(113, 2), (111, 111)]
+    assert told["commits"][0]["image"]["kinds"] == {"base": [1, 100, 0], "code": [3, 12, 1], "config": [1, 1, 1]}
+    assert told["sizes"] == {"images": 2, "tagged": 5, "alone": 224, "stored": 113, "kinds": {"base": 100, "code": 11, "config": 2}}
 
 
 def test_the_plain_tag_names_the_image_of_a_commit(scene: Scene) -> None:
