@@ -14,11 +14,12 @@ _COMMIT = "$GITHUB_SHA"
 _WHO = (
     ("AWS_ROLE_ARN", "${{ vars.AWS_ROLE_ARN }}"),
     ("AWS_REGION", "${{ vars.AWS_REGION }}"),
-    ("GITHUB_TOKEN", "${{ secrets.GITHUB_TOKEN }}"),
 )
-"""The role of a registry at AWS, and the token of this very job, which opens GitHub's own (ghcr.io)."""
+"""The role of a registry at AWS: no secrets."""
 
 _CLUSTER = ("KUBECONFIG", "${{ vars.KUBECONFIG }}")
+_TOKEN = ("GITHUB_TOKEN", "${{ secrets.GITHUB_TOKEN }}")
+"""Of this very job: it opens GitHub's own registry (ghcr.io), and tells of images. What pip runs has no use for it."""
 
 
 def files(pipeline: Pipeline) -> dict[str, str]:
@@ -60,6 +61,7 @@ def _job(job: Job, pipeline: Pipeline) -> Iterator[str]:
     yield f"{job.name}:"
     yield from indented(_when(job, pipeline), 2)
     yield "  runs-on: ubuntu-latest"
+    yield f"  timeout-minutes: {job.minutes}"
     yield f"  permissions: {flow(_permissions(job))}"
     yield "  env:"
     variables = (*_WHO, *((_CLUSTER,) if job.rights != "images" else ()), *job.env)
@@ -69,9 +71,15 @@ def _job(job: Job, pipeline: Pipeline) -> Iterator[str]:
     yield '      with: { fetch-depth: 0, filter: "blob:none" }'
     yield "    - uses: actions/setup-python@v6"
     yield '      with: { python-version: "3.12" }'
-    for step in (Step("Install builder", f"pip install --quiet --no-compile {pipeline.install}"), *job.steps):
-        yield f"    - name: {scalar(step.name)}"
-        yield f"      run: {scalar(step.command.replace(COMMIT, _COMMIT))}"
+    yield from indented(_step(Step("Install builder", f"pip install --quiet --no-compile {pipeline.install}")), 4)
+    for step in job.steps:
+        yield from indented(_step(step), 4)
+        yield f"      env: {flow([_TOKEN])}"
+
+
+def _step(step: Step) -> Iterator[str]:
+    yield f"- name: {scalar(step.name)}"
+    yield f"  run: {scalar(step.command.replace(COMMIT, _COMMIT))}"
 
 
 def _when(job: Job, pipeline: Pipeline) -> Iterator[str]:
@@ -87,6 +95,6 @@ def _when(job: Job, pipeline: Pipeline) -> Iterator[str]:
 
 
 def _permissions(job: Job) -> Iterator[tuple[str, str]]:
-    yield from (("contents", "read"), ("id-token", "write"), ("packages", "read" if job.rights == "deploy" else "write"))
+    yield from (("contents", "read"), ("id-token", "write"), ("packages", "read" if job.reads else "write"))
     if job.tells:
         yield from (("statuses", "write"), ("pull-requests", "write"))

@@ -12,8 +12,8 @@ COMMIT = "{commit}"
 """In a command: the commit that the job is for. Each provider has a variable for it."""
 
 MAGIC = "Magic build: an image for every commit"
-PATIENCE = "60m"
-"""How long the image's job waits for a base or dependencies: a Dockerfile that compiles takes its time."""
+PATIENCE = 60
+"""Minutes for which the image's job waits for a base or dependencies: a Dockerfile that compiles takes its time."""
 
 Machine = Literal["light", "docker", "caching"]
 """A container with Python and git; a machine with Docker; one that keeps the layers of earlier builds."""
@@ -32,21 +32,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Steps in a clean checkout, with builder installed. `needs` are jobs that must have succeeded.
+    """Steps in a clean checkout, with builder installed. `needs` are jobs that must have succeeded. After `minutes` it is hung.
 
-    `branch`: only for commits of this branch. `alone`: never two at once, whatever the commits. `env` is set for its steps. `tells`: it
-    writes to the forge what became of commits.
+    `branch`: only for commits of this branch. `alone`: never two at once, whatever the commits. `env` is set for its steps. `reads`: of
+    images it only reads. `tells`: it writes to the forge what became of commits.
     """
 
     name: str
     about: str
     steps: tuple[Step, ...]
     machine: Machine
+    minutes: int
     rights: Rights = "images"
     needs: tuple[str, ...] = ()
     branch: str = ""
     alone: bool = False
     env: tuple[tuple[str, str], ...] = ()
+    reads: bool = False
     tells: bool = False
 
 
@@ -87,9 +89,10 @@ def _below(settings: Settings) -> tuple[Job, ...]:
         return ()
     base = Job(
         "base",
-        "Copies the base image into the repository of the images. It is there already, mostly: then this is one request.",
+        "Copies the base image into the repository of the images, without Docker. Mostly it is there already: then this is one request.",
         (Step("The base, once", "builder base mirror"),),
-        "docker",
+        "light",
+        120,
     )
     if image.deps is None or not image.deps.dockerfile:
         return (base,)
@@ -98,6 +101,7 @@ def _below(settings: Settings) -> tuple[Job, ...]:
         "Builds the Dockerfile of the dependencies, for inputs that are new. Mostly none are: then this is one request.",
         (Step("The dependencies, once for their inputs", "builder deps --missing"),),
         "caching",
+        120,
         needs=("base",),
     )
     return base, deps
@@ -110,7 +114,8 @@ def _image(below: tuple[Job, ...]) -> Job:
         "Makes the images of this commit and of those before it that have none: a minute at most, without Docker." + waits,
         (Step(MAGIC, "builder image --missing -o json --report"),),
         "light",
-        env=(("BUILDER_CI_WAIT", PATIENCE),) if below else (),
+        PATIENCE + 30,
+        env=(("BUILDER_CI_WAIT", f"{PATIENCE}m"),) if below else (),
         tells=True,
     )
 
@@ -121,7 +126,9 @@ def _test() -> Job:
         "Runs the command of [ci] test in the image of this commit, by digest.",
         (Step("The tests, in the image itself", f"builder test --commit {COMMIT}"),),
         "docker",
+        120,
         needs=("image",),
+        reads=True,
     )
 
 
@@ -131,10 +138,12 @@ def _deploy(branch: str) -> Job:
         "Points what runs every night at this commit.",
         (Step("Tonight this commit", f"builder deploy --commit {COMMIT}"),),
         "light",
+        30,
         "deploy",
         needs=("test",),
         branch=branch,
         alone=True,
+        reads=True,
     )
 
 
@@ -144,6 +153,7 @@ def _housekeep() -> Job:
         "Clears away what nothing needs any more.",
         (Step("What no run needs", "builder run housekeep"), Step("What nobody needs", "builder gc --yes")),
         "light",
+        120,
         "housekeep",
         alone=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from builder.cli import output
 from builder.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from builder.ci import Pipeline
     from builder.init import Repository
     from builder.settings import Settings
 
@@ -19,17 +21,22 @@ def write_ci(repository: Repository, provider: str, *, force: bool, dry_run: boo
 
     proposed = _settings(repository)
     settings = _load(repository.root, proposed)
-    made = render(pipeline_of(settings, repository.branch), provider)
+    pipeline = pipeline_of(settings, repository.branch)
+    made = render(pipeline, provider)
     if dry_run:
         for path, text in {**proposed, **made}.items():
             output.result(f"# --- {path}\n{text.rstrip()}\n")
+        _say_what_it_does(repository, settings, pipeline)
         return
-    there = [path for path in made if (repository.root / path).exists()]
+    there = [path for path in made if os.path.lexists(repository.root / path)]
     if there and not force:
         raise UsageError(f"{repository.root / there[0]} is there already", "see a proposal with --dry-run, or replace it with --force")
+    for path in (*proposed, *made):
+        _check_way(repository.root, Path(path))
     for path, text in {**proposed, **made}.items():
         _write(repository.root / path, text)
         output.result(str(repository.root / path))
+    _say_what_it_does(repository, settings, pipeline)
     _say_next(provider, settings, proposed=bool(proposed))
 
 
@@ -60,6 +67,15 @@ def _load(root: Path, proposed: dict[str, str]) -> Settings:
     return load(root, {}, lambda path: text if path == root.absolute() / FILE else None)
 
 
+def _check_way(root: Path, path: Path) -> None:
+    """The directories that `path` needs can be made. A link to nothing is none, and in the way of one."""
+    for parent in path.parents:
+        there = root / parent
+        if os.path.lexists(there) and not there.is_dir():
+            what = f"a link to {there.readlink()}, which is not there" if there.is_symlink() and not there.exists() else "no directory"
+            raise UsageError(f"{root / path} cannot be written: {there} is {what}", f"move {there} out of the way")
+
+
 def _write(path: Path, text: str) -> None:
     from builder.files import write_whole
 
@@ -68,6 +84,20 @@ def _write(path: Path, text: str) -> None:
         write_whole(path, text.encode())
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _say_what_it_does(repository: Repository, settings: Settings, pipeline: Pipeline) -> None:
+    """What nobody would see before the first night: what jobs install, and from where they deploy."""
+    if repository.guessed and not settings.ci.branch:
+        why = "there is neither main nor master, and no remote says which branch is the default"
+        output.warn(f"nightlies deploy from {repository.branch}: {why}; [ci] branch sets another")
+    output.note(f"jobs run `pip install {pipeline.install}`: {_about(settings)}")
+
+
+def _about(settings: Settings) -> str:
+    if settings.ci.install:
+        return "[ci] install says so"
+    return "where that is not published, or not by us, set [ci] install to a wheel, or to a file of requirements with hashes"
 
 
 def _say_next(provider: str, settings: Settings, *, proposed: bool) -> None:

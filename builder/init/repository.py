@@ -20,12 +20,14 @@ _URL = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.+)\Z")
 @dataclass(frozen=True, slots=True)
 class Repository:
     """`root` is the working tree's top; `files` are the tracked files, sorted; `remote` is the URL of origin (or of the only remote)
-    as git has it, or empty. `branch` is the remote's default branch, as far as this clone knows it."""
+    as git has it, or empty. `branch` is the remote's default branch, as far as this clone knows it; `guessed`: it does not, and there
+    is no branch of the usual names either, so that it is just the one that is checked out."""
 
     root: Path
     files: tuple[str, ...]
     remote: str = ""
     branch: str = "main"
+    guessed: bool = False
 
     def text(self, path: str) -> str:
         """The file's text, empty when it is not tracked, not there or no file. Of long files the beginning."""
@@ -52,7 +54,8 @@ def look(start: Path) -> Repository:
             if repo.working_tree_dir is None:
                 raise SourceError(f"{start.resolve()} is in a bare repository", "go into a working tree of it: `git worktree add DIR`")
             names = repo.git.ls_files("-z", stdout_as_string=False, strip_newline_in_stdout=False).split(b"\0")
-            return Repository(Path(repo.working_tree_dir), tuple(sorted(_readable(names))), _remote(repo), _branch(repo))
+            branch, guessed = _branch(repo)
+            return Repository(Path(repo.working_tree_dir), tuple(sorted(_readable(names))), _remote(repo), branch, guessed)
     except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
         hint = "go into one or give --repo DIR; a new one: `git init`"
         raise SourceError(f"{start.resolve()} is not in a git repository's working tree", hint) from error
@@ -60,13 +63,15 @@ def look(start: Path) -> Repository:
         raise SourceError(f"{start.resolve()}: {str(error.stderr).strip()}", "`git status` there shows the same") from error
 
 
-def _branch(repo: Repo) -> str:
-    """What the clone was told, else the one of the usual names that is there, else the one that is checked out."""
+def _branch(repo: Repo) -> tuple[str, bool]:
+    """What the clone was told, else the one of the usual names that is there, here or at a remote, else the one that is checked out: which
+    is a guess."""
     told = repo.git.for_each_ref("--format=%(symref:lstrip=3)", "refs/remotes/*/HEAD").split()
-    here = [head.name for head in repo.heads]
-    named = next((name for name in ("main", "master") if name in here), "")
     current = "" if repo.head.is_detached else repo.active_branch.name
-    return next(iter(told), "") or named or current or "main"
+    there = {current, *repo.git.for_each_ref("--format=%(refname:lstrip=2)", "refs/heads").split()}
+    there |= set(repo.git.for_each_ref("--format=%(refname:lstrip=3)", "refs/remotes").split())
+    sure = next(iter(told), "") or next((name for name in ("main", "master") if name in there), "")
+    return sure or current or "main", not sure
 
 
 def _remote(repo: Repo) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from builder import __version__
 from builder.cli import frame
 from builder.settings import load
 
@@ -118,3 +120,85 @@ def test_the_default_branch_is_the_remotes(root: Path, tmp_path_factory: pytest.
     monkeypatch.chdir(clone)
     assert frame.run(["init", "--ci", "circleci"]) == 0
     assert "only: trunk" in (clone / ".circleci/config.yml").read_text()
+
+
+def commit(root: Path) -> None:
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "one"], cwd=root, check=True)
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_branch_that_is_a_guess_is_said_to_be_one(root: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    """Else nightlies would be deployed from a feature branch, and nobody would see it before the first night."""
+    track(root, builder_toml='[image]\nbase = "scratch"\n')
+    subprocess.run(["git", "symbolic-ref", "HEAD", "refs/heads/feature/x"], cwd=root, check=True)
+    commit(root)
+    assert frame.run(["init", "--ci", "github", *words]) == 0
+    said = capsys.readouterr().err
+    assert "warning: nightlies deploy from feature/x: there is neither main nor master" in said
+    assert "[ci] branch sets another" in said
+
+
+def _main_here(root: Path) -> None:
+    subprocess.run(["git", "branch", "-q", "main"], cwd=root, check=True)
+
+
+def _main_unborn(root: Path) -> None:
+    subprocess.run(["git", "symbolic-ref", "HEAD", "refs/heads/main"], cwd=root, check=True)
+
+
+def _main_at_the_remote(root: Path) -> None:
+    """As a machine of CI has it: fetched, and no HEAD of the remote."""
+    subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "HEAD"], cwd=root, check=True)
+
+
+def _in_the_settings(root: Path) -> None:
+    (root / "builder.toml").write_text('[image]\nbase = "scratch"\n[ci]\nbranch = "main"\n')
+
+
+@pytest.mark.parametrize("make", [_main_here, _main_unborn, _main_at_the_remote, _in_the_settings])
+def test_a_branch_that_is_none_is_not_warned_of(root: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], None]) -> None:
+    track(root, builder_toml='[image]\nbase = "scratch"\n')
+    commit(root)
+    make(root)
+    assert frame.run(["init", "--ci", "github"]) == 0
+    assert "nightlies" not in capsys.readouterr().err
+    assert "refs/heads/main" in (root / FILES["github"][0]).read_text()
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_it_says_what_jobs_install(root: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    track(root, builder_toml='[image]\nbase = "scratch"\n')
+    assert frame.run(["init", "--ci", "github", *words]) == 0
+    said = capsys.readouterr().err
+    assert f"`pip install anycommit=={__version__}`" in said
+    assert "set [ci] install" in said
+    (root / "builder.toml").write_text('[ci]\ninstall = "--requirement=ci/builder.txt"\n')
+    assert frame.run(["init", "--ci", "github", "--force", *words]) == 0
+    assert "`pip install --requirement=ci/builder.txt`: [ci] install says so" in capsys.readouterr().err
+
+
+def _link(root: Path) -> None:
+    (root / ".github").symlink_to("nowhere")
+
+
+def _file(root: Path) -> None:
+    (root / ".github").touch()
+
+
+@pytest.mark.parametrize(("make", "words"), [(_link, "is a link to nowhere, which is not there"), (_file, "is no directory")])
+def test_what_is_in_the_way_is_named_before_anything_is_written(
+    root: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], None], words: str
+) -> None:
+    make(root)
+    before = written(root)
+    assert frame.run(["init", "--ci", "github", "--force"]) == 2
+    assert f"{root / '.github'} {words}" in capsys.readouterr().err
+    assert written(root) == before, "no settings either"
+
+
+def test_a_file_that_is_a_link_to_nothing_is_there(root: Path) -> None:
+    (root / ".circleci").mkdir()
+    (root / FILES["circleci"][0]).symlink_to("nowhere")
+    assert frame.run(["init", "--ci", "circleci"]) == 2
+    assert frame.run(["init", "--ci", "circleci", "--force"]) == 0
+    assert "builder image" in (root / FILES["circleci"][0]).read_text()

@@ -17,7 +17,7 @@ import yaml
 from builder.ci import PROVIDERS, pipeline_of, render
 from builder.ci.pipeline import MAGIC
 from builder.cli import frame
-from builder.settings import CiSettings, DepsSettings, ImageSettings, Settings, load
+from builder.settings import CiSettings, DepsSettings, ImageSettings, Settings, load, seconds
 
 ROOT = Path(__file__).parents[3]
 BASE = "nvcr.io/nvidia/pytorch@sha256:" + "a" * 64
@@ -149,6 +149,73 @@ def test_settings_have_their_say(tmp_path: Path) -> None:
         assert "pip install --quiet --no-compile https://packages.example/anycommit.whl" in text
         assert "1 2 * * 3" in text
     assert "environment: b" in github
+
+
+def github_jobs(tmp_path: Path) -> dict[str, Any]:
+    files = [yaml.safe_load(file.read_text()) for file in write(tmp_path, WITH_ALL, "github")]
+    return {name: job for file in files for name, job in file["jobs"].items()}
+
+
+def test_a_job_of_github_may_what_it_needs_and_no_more(tmp_path: Path) -> None:
+    both = {"contents": "read", "id-token": "write"}
+    reads, writes = {**both, "packages": "read"}, {**both, "packages": "write"}
+    assert {name: job["permissions"] for name, job in github_jobs(tmp_path).items()} == {
+        "base": writes,
+        "deps": writes,
+        "image": {**writes, "statuses": "write", "pull-requests": "write"},
+        "test": reads,
+        "deploy-nightly": reads,
+        "housekeep": writes,
+    }
+
+
+def test_the_token_is_not_there_while_pip_runs(tmp_path: Path) -> None:
+    for name, job in github_jobs(tmp_path).items():
+        assert "GITHUB_TOKEN" not in job["env"], name
+        for step in [step for step in job["steps"] if "run" in step]:
+            assert ("GITHUB_TOKEN" in step.get("env", {})) is step["run"].startswith("builder "), (name, step)
+
+
+def test_no_job_of_github_hangs_for_six_hours(tmp_path: Path) -> None:
+    minutes = {name: job["timeout-minutes"] for name, job in github_jobs(tmp_path).items()}
+    assert all(10 <= each <= 180 for each in minutes.values()), minutes
+    (image,) = [job for job in pipeline_of(WITH_ALL, "main").jobs if job.name == "image"]
+    assert minutes["image"] * 60 > seconds(dict(image.env)["BUILDER_CI_WAIT"]), "it may wait, and make its image then"
+
+
+def test_only_jobs_that_need_docker_have_it(tmp_path: Path) -> None:
+    jobs = yaml.safe_load(write(tmp_path, WITH_ALL, "circleci")[0].read_text())["jobs"]
+    executors = {name: job["executor"] for name, job in jobs.items()}
+    assert {name for name, executor in executors.items() if executor != "light"} == {"deps", "test"}
+
+
+@pytest.mark.parametrize("install", [f"https://x.example/anycommit-1-py3-none-any.whl#sha256={'a' * 64}", "--requirement=ci/builder.txt"])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_installed_may_be_named_by_its_hash(tmp_path: Path, provider: str, install: str) -> None:
+    """As docs/how-to/ci.md has it: the shell of the job hands pip the whole word."""
+    (tmp_path / "builder.toml").write_text(f'[ci]\ninstall = "{install}"\n')
+    file = write(tmp_path, load(tmp_path, {}), provider)[0]
+    (text, *_) = [one for one in commands(yaml.safe_load(file.read_text())) if one.startswith("pip ")]
+    said = subprocess.run(["bash", "-c", f"pip() {{ printf '%s\\n' \"$@\"; }}; {text}"], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == install
+
+
+def test_the_file_for_opened_pull_requests_in_the_docs(tmp_path: Path) -> None:
+    """It is to be copied: the schema accepts it, what it runs is there, and it is no `pull_request_target`."""
+    text = (ROOT / "docs/how-to/pull-requests.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    file = tmp_path / ".github/workflows/builder-pulls.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(block)
+    check("github", file)
+    config = yaml.load(block, yaml.BaseLoader)
+    assert config["on"] == {"pull_request": {"types": ["opened", "reopened"]}}
+    (job,) = config["jobs"].values()
+    assert job["steps"][0]["with"]["ref"] == "${{ github.event.pull_request.head.sha }}", "and no merge that nobody pushed"
+    for words in [shlex.split(one) for one in commands(config) if one.startswith("builder ")]:
+        parse(words[1:])
+    generated = yaml.safe_load(write(tmp_path, ON_NOTHING, "github")[0].read_text())["jobs"]["image"]
+    assert job["permissions"] == generated["permissions"]
 
 
 @pytest.mark.parametrize("install", ["anycommit; rm -rf /", "$(x)", "a b", "`x`", "a'b", 'a"b', "a>b"])
