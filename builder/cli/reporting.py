@@ -58,6 +58,8 @@ class Reporter:
         """What goes wrong is a warning: the images are made."""
         from builder.forge.report import tell
 
+        for sentence in wiring.build_here().wrong:
+            output.warn(f"{sentence}; it is left out of the report")
         try:
             self._say(tell(wiring.open_forge(self._maker.settings, remote_of(self._maker)), self._build()))
         except BuilderError as error:

@@ -126,7 +126,7 @@ def open_forge(settings: Settings, remote: str) -> Forge:
     """Where pull requests are. `remote` is the URL that the clone came from. Raises ForgeError without a token or a repository."""
     from builder.forge import open_forge
 
-    return open_forge(settings.in_force.forge, build_here(), remote, os.environ)
+    return open_forge(settings.in_force.forge, build_here(), remote, os.environ, output.note)
 
 
 def workshop(store: Store, to: str, settings: Settings, sent: Callable[[str], object]) -> Workshop:

@@ -5,18 +5,24 @@ https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 import builder
 from builder.errors import ForgeError
+from builder.forge.trouble import broken
+from builder.stores.registry.patience import Notice, silent
 from builder.stores.registry.retry import Retry, TransientError, retry_after
 from builder.stores.registry.urls import origin
+
+if TYPE_CHECKING:
+    import urllib3
 
 _VERSION = "2022-11-28"
 _MIB = 1024 * 1024
@@ -25,6 +31,9 @@ _PAGES = 30
 _HOPS = 3
 _PATIENCE = 120.0
 """Seconds: a limit that lasts longer is not waited for."""
+_IN_VAIN = 20.0
+"""Seconds that a report may lose, in all its requests, to a forge that does not answer, or answers that it is in trouble."""
+_CHUNK = 64 * 1024
 _TROUBLE = frozenset({500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
@@ -40,20 +49,37 @@ class Reply:
     message: str = ""
 
 
-class Api:
-    """`url` is where the API is, such as https://api.github.com; the token goes nowhere else, and into no message."""
+class _LimitError(TransientError):
+    """The forge is well, and says when it answers again."""
 
-    def __init__(self, url: str, token: str, retry: Retry | None = None, timeout: float = 20.0) -> None:
+
+class Api:
+    """`url` is where the API is, such as https://api.github.com; the token goes nowhere else, and into no message.
+
+    One request may take `timeout` seconds. `notice` hears of what is tried again. `clock` is injected by tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        retry: Retry | None = None,
+        timeout: float = 10.0,
+        notice: Notice = silent,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         import urllib3
 
         self._url, self._token = url, token
-        self._retry = retry or Retry(tries=4, first=1.0, longest=60.0)
-        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout), retries=False)
+        retry = retry or Retry(tries=4, first=1.0, longest=60.0)
+        self._retry = replace(retry, tell=lambda error, _: notice(f"{error.message}; trying again"))
+        self._timeout, self._clock, self._left = timeout, clock, _IN_VAIN
+        self._pool = urllib3.PoolManager(retries=False)
 
     def call(self, method: str, path: str, what: str, body: object = None, ok: tuple[int, ...] = (200,)) -> Reply:
         """`what` completes "cannot ..." for people; an answer with a status not in `ok` is a ForgeError. What may pass is tried again."""
         try:
-            return self._retry.run(lambda _: self._once(method, f"{self._url}{path}", what, body, ok))
+            return self._retry.run(lambda _: self._counted(method, f"{self._url}{path}", what, body, ok))
         except TransientError as error:
             raise ForgeError(error.message, error.hint) from None
 
@@ -74,6 +100,19 @@ class Api:
             raise ForgeError(f"cannot {what}: the next page would be at another address", "look at url in [forge]")
         return link[len(self._url) :]
 
+    def _counted(self, method: str, url: str, what: str, body: object, ok: tuple[int, ...]) -> Reply:
+        """As `_once`; but when too much time was lost in vain, nothing is tried again."""
+        began = self._clock()
+        try:
+            return self._once(method, url, what, body, ok)
+        except _LimitError:
+            raise
+        except TransientError as error:
+            self._left -= self._clock() - began + error.after
+            if self._left <= 0:
+                raise ForgeError(f"{error.message}; it was given {_IN_VAIN:.0f} s", error.hint) from None
+            raise
+
     def _once(self, method: str, url: str, what: str, body: object, ok: tuple[int, ...]) -> Reply:
         for _ in range(_HOPS):
             reply = self._exchange(method, url, what, body)
@@ -91,7 +130,7 @@ class Api:
         return there
 
     def _exchange(self, method: str, url: str, what: str, body: object) -> Reply:
-        import urllib3.exceptions
+        import urllib3
 
         headers = {
             "Accept": "application/vnd.github+json",
@@ -100,15 +139,29 @@ class Api:
             "Authorization": f"Bearer {self._token}",
         }
         sent = None if body is None else json.dumps(body).encode()
+        patience = min(self._timeout, max(self._left, 1.0))
+        until = self._clock() + patience
         try:
-            answer = self._pool.urlopen(method, url, body=sent, headers=headers, redirect=False, preload_content=False)
-            data = answer.read(_LIMIT + 1)
+            answer = self._pool.urlopen(
+                method, url, body=sent, headers=headers, redirect=False, preload_content=False, timeout=urllib3.Timeout(total=patience)
+            )
+            data = self._read(answer, until)
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise _broken(f"cannot {what}: {self._host}: {type(error).__name__}", error) from None
+            raise broken(f"cannot {what}: {self._host}", error) from None
         if len(data) > _LIMIT:
             raise ForgeError(f"cannot {what}: the answer of {self._host} is longer than {_LIMIT} bytes", "look at url in [forge]")
         return self._reply(answer.status, answer.headers, data, what)
+
+    def _read(self, answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
+        """As much as counts. A forge that sends a byte now and then does not answer, either: TimeoutError."""
+        data = bytearray()
+        while len(data) <= _LIMIT and (chunk := answer.read1(_CHUNK)):
+            data += chunk
+            if self._clock() > until:
+                answer.close()
+                raise TimeoutError(errno.ETIMEDOUT, "its answer does not end")
+        return bytes(data)
 
     def _reply(self, status: int, headers: Mapping[str, str], data: bytes, what: str) -> Reply:
         try:
@@ -127,7 +180,7 @@ class Api:
         if reply.status in (403, 429) and (wait := _limited(reply)) is not None:
             if wait > _PATIENCE:
                 return ForgeError(f"{text}; its limit ends in {wait / 60:.0f} minutes", "run the job again then")
-            return TransientError(text, "the token's limit of requests is reached: run the job again later", wait)
+            return _LimitError(text, "the token's limit of requests is reached: run the job again later", wait)
         return ForgeError(text, _HINTS.get(reply.status, "look at [forge] in the settings"))
 
     @property
@@ -152,19 +205,6 @@ def _limited(reply: Reply) -> float | None:
     if reply.status == 429 or "secondary rate limit" in reply.message.lower():
         return 60.0
     return None
-
-
-def _broken(text: str, error: Exception) -> ForgeError | TransientError:
-    """A connection that failed. What cannot pass by itself is not tried again."""
-    import urllib3.exceptions as u3
-
-    if isinstance(error, u3.NameResolutionError):
-        return ForgeError(f"{text}: no such host", "look at url in [forge], and at the network")
-    if isinstance(error, (u3.SSLError, ValueError)) or not isinstance(
-        error, (u3.ProtocolError, u3.TimeoutError, u3.NewConnectionError, OSError)
-    ):
-        return ForgeError(text, "look at url in [forge]")
-    return TransientError(text, "the forge or the network is in trouble: run the job again later")
 
 
 def _printable(text: str) -> str:

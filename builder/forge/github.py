@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from builder.errors import ForgeError
 from builder.forge.api import Api
 from builder.forge.interface import CONTEXT, Pull, State, Status, Write
+from builder.stores.registry.patience import Notice, silent
 from builder.stores.registry.retry import Retry
 
 _STATES: dict[str, State] = {"success": "success", "failure": "failure", "error": "failure", "pending": "pending"}
@@ -28,11 +29,13 @@ class _Comment:
 
 
 class GitHub:
-    """`url` is the API's address, `repository` is `owner/name`."""
+    """`url` is the API's address, `repository` is `owner/name`. `notice` hears of what is tried again."""
 
-    def __init__(self, url: str, repository: str, token: str, retry: Retry | None = None, timeout: float = 20.0) -> None:
+    def __init__(
+        self, url: str, repository: str, token: str, retry: Retry | None = None, timeout: float = 10.0, notice: Notice = silent
+    ) -> None:
         self.name = f"{urlsplit(url).netloc.removeprefix('api.')}/{repository}"
-        self._api = Api(url, token, retry, timeout)
+        self._api = Api(url, token, retry, timeout, notice)
         self._owner = repository.partition("/")[0]
         self._repository = repository
         self._path = f"/repos/{repository}"
@@ -114,5 +117,5 @@ class GitHub:
         try:
             yield
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            text = f"cannot {what}: {self.name} does not answer as GitHub's API does ({type(error).__name__})"
+            text = f"cannot {what}: {self.name} does not answer as GitHub's API does"
             raise ForgeError(text, "look at url in [forge]") from error

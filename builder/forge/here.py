@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Read = Callable[[str], bytes]
 """The bytes of a file; raises OSError."""
 
+_SHA = re.compile(r"[0-9a-f]{40}\Z")
+_YES, _NO = ("1", "true", "yes"), ("", "0", "false", "no")
 _NUMBER = re.compile(r"(?:\A|/)(\d{1,9})\Z")
 
 
@@ -23,7 +25,8 @@ class Here:
     """`provider` is empty outside of CI; what is not known is empty, a pull request that is not known 0.
 
     `sha` is the commit that people pushed: on a pull request its head, and no merge that the CI system made. `branch` is one of the
-    repository itself, so a fork's build has none. `link` leads to the build.
+    repository itself, so a fork's build has none. `link` leads to the build. `wrong` are sentences on what was said and makes no sense: it
+    counts as not known.
     """
 
     provider: str = ""
@@ -35,6 +38,7 @@ class Here:
     link: str = ""
     api: str = ""
     repository: str = ""
+    wrong: tuple[str, ...] = ()
 
 
 def where_we_are(environ: Mapping[str, str], read: Read) -> Here:
@@ -50,11 +54,24 @@ def where_we_are(environ: Mapping[str, str], read: Read) -> Here:
 
 def _other(environ: Mapping[str, str]) -> Here:
     """What a job of another CI system sets itself: BUILDER_CI is its name."""
-    said = {name: environ.get(f"BUILDER_CI_{name.upper()}", "") for name in ("sha", "branch", "tag", "link")}
-    fork = environ.get("BUILDER_CI_FORK", "").lower() in ("1", "true", "yes")
+    said = {name: environ.get(f"BUILDER_CI_{name.upper()}", "").strip() for name in ("sha", "branch", "tag", "link")}
+    wrong = tuple(_nonsense(environ))
+    if said["sha"] and not _SHA.match(said["sha"]):
+        said["sha"] = ""
+    fork = environ.get("BUILDER_CI_FORK", "").strip().lower() in _YES
     if fork:
         said["branch"] = ""
-    return Here(environ["BUILDER_CI"], pull=_number(environ.get("BUILDER_CI_PULL", "")), fork=fork, **said)
+    return Here(environ["BUILDER_CI"], pull=_number(environ.get("BUILDER_CI_PULL", "")), fork=fork, wrong=wrong, **said)
+
+
+def _nonsense(environ: Mapping[str, str]) -> Iterator[str]:
+    sha, pull, fork = (environ.get(f"BUILDER_CI_{name}", "").strip() for name in ("SHA", "PULL", "FORK"))
+    if sha and not _SHA.match(sha):
+        yield f"BUILDER_CI_SHA is {sha[:50]!r}: expected the 40 hexadecimal digits of a commit"
+    if pull and not _number(pull):
+        yield f"BUILDER_CI_PULL is {pull[:50]!r}: expected the number of a pull request"
+    if fork.lower() not in (*_YES, *_NO):
+        yield f"BUILDER_CI_FORK is {fork[:50]!r}: expected true or false"
 
 
 def _github(environ: Mapping[str, str], event: Mapping[str, Any]) -> Here:

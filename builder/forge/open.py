@@ -10,6 +10,7 @@ from builder.errors import ForgeError, without_passwords
 from builder.forge.here import Here
 from builder.forge.interface import Forge
 from builder.settings import ForgeSettings
+from builder.stores.registry.patience import Notice, silent
 from builder.stores.registry.urls import is_loopback
 
 PUBLIC = "github.com"
@@ -20,8 +21,9 @@ TOKENS = ("BUILDER_FORGE_TOKEN", "GITHUB_TOKEN")
 """The environment variables with a token, where [forge] token_env names none."""
 
 
-def open_forge(settings: ForgeSettings, here: Here, remote: str, environ: Mapping[str, str]) -> Forge:
-    """GitHub, or a GitHub Enterprise. `remote` is the URL that the clone came from. Nothing is asked yet.
+def open_forge(settings: ForgeSettings, here: Here, remote: str, environ: Mapping[str, str], notice: Notice = silent) -> Forge:
+    """GitHub, or a GitHub Enterprise. `remote` is the URL that the clone came from. `notice` hears of what is tried again. Nothing is
+    asked yet.
 
     Raises ForgeError when there is no token, or nothing says which repository it is.
     """
@@ -35,7 +37,7 @@ def open_forge(settings: ForgeSettings, here: Here, remote: str, environ: Mappin
             'write repository = "owner/name" into [forge]',
         )
     url = _safe(settings.url or here.api or _api_of(host))
-    return GitHub(url, repository, _token(settings, environ))
+    return GitHub(url, repository, _token(settings, environ), notice=notice)
 
 
 def parts_of(remote: str) -> tuple[str, str]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 
 import pytest
+import urllib3.exceptions as u3
+from urllib3 import HTTPConnectionPool
 
 from builder.errors import ForgeError
+from builder.forge.api import Api
 from builder.forge.github import GitHub
 from builder.forge.interface import Forge, Status
+from builder.forge.trouble import broken
 from builder.stores.registry.retry import Retry
 from tests.fixtures.github import (
     APP_TOKEN,
@@ -27,6 +36,8 @@ from tests.fixtures.github import (
 )
 
 MARKER = "<!-- mark -->"
+POOL = HTTPConnectionPool("h")
+CLASS_NAME = re.compile(r"[A-Z][a-z]+[A-Z]|Error")
 ONE, TWO, NOWHERE = (digit * 40 for digit in "123")
 SAID = Status("success", "1.2 MB, 0.4 s · ä ✓", "https://ci.example.org/7")
 
@@ -267,3 +278,85 @@ class TestGitHub:
         with pytest.raises(ForgeError, match=r"127\.0\.0\.1"):
             forge.status(ONE)
         assert len(waits) == 2
+
+    def test_the_port_that_nobody_listens_at_is_named_in_words(self) -> None:
+        heard: list[str] = []
+        forge = GitHub("http://127.0.0.1:1", REPOSITORY, TOKEN, Retry(tries=3, sleep=lambda _: None), timeout=5, notice=heard.append)
+        with pytest.raises(ForgeError, match="connection refused") as caught:
+            forge.status(ONE)
+        assert not CLASS_NAME.search(caught.value.message + caught.value.hint)
+        assert len(heard) == 2, "nobody sits before a silent terminal"
+        assert all(line.endswith("trying again") for line in heard)
+
+    def test_a_forge_that_never_answers_is_not_waited_for_again_and_again(self) -> None:
+        """Its time is bounded in all requests together. Here each look at the clock finds four seconds gone."""
+        with hanging() as (url, asked):
+            api = Api(url, TOKEN, Retry(tries=99, sleep=lambda _: None), timeout=0.05, clock=count(0, 4).__next__)
+            with pytest.raises(ForgeError, match="does not answer; it was given 20 s") as caught:
+                api.call("GET", "/x", "ask")
+            assert not CLASS_NAME.search(caught.value.message)
+            assert len(asked) == 3
+            with pytest.raises(ForgeError, match="it was given 20 s"):
+                api.call("GET", "/y", "ask")
+            assert len(asked) == 4, "what was lost stays lost"
+
+    def test_an_answer_that_does_not_end_is_none(self) -> None:
+        with hanging(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" " * 900) as (url, _):
+            api = Api(url, TOKEN, Retry(tries=1), timeout=10.0, clock=count(0, 12).__next__)
+            with pytest.raises(ForgeError, match="its answer does not end"):
+                api.call("GET", "/x", "ask")
+
+    def test_trouble_that_is_to_last_is_not_waited_for(self, state: GitHubState) -> None:
+        waits: list[float] = []
+        state.trouble += [("", (503, {"Retry-After": "50"}, None))] * 9
+        with pytest.raises(ForgeError, match="503"):
+            github(state, waits=waits).set_status(ONE, SAID)
+        assert waits == []
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (u3.NameResolutionError("h", POOL, socket.gaierror(-2, "Name or service not known")), "no such host"),
+            (u3.ConnectTimeoutError(POOL, "slow"), "does not answer"),
+            (u3.ReadTimeoutError(POOL, "/x", "slow"), "does not answer"),
+            (u3.NewConnectionError(POOL, "no"), "the connection broke off"),
+            (u3.ProtocolError("aborted", ConnectionResetError(104, "Connection reset by peer")), "connection reset by peer"),
+            (u3.IncompleteRead(1, 2), "the connection broke off"),
+            (u3.SSLError("bad"), "its certificate is not trusted here"),
+            (u3.LocationParseError("x"), "does not speak HTTP as it should"),
+            (u3.DecodeError("x"), "does not speak HTTP as it should"),
+            (TimeoutError(), "the connection broke off"),
+            (ValueError("negative chunk"), "does not speak HTTP as it should"),
+        ],
+    )
+    def test_a_connection_that_fails_is_told_in_words(self, error: Exception, words: str) -> None:
+        found = broken("cannot ask: h", error)
+        assert words in found.message
+        assert found.hint
+        assert not CLASS_NAME.search(found.message)
+
+
+@contextmanager
+def hanging(*sent: bytes) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that takes requests, sends this, and then nothing more; and the connections it has."""
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    taken.append(connection)
+                    for piece in sent:
+                        connection.sendall(piece)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", taken
+        finally:
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in taken:
+                connection.close()

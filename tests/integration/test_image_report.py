@@ -223,3 +223,13 @@ def test_what_it_does_not_go_with(project: Project, words: tuple[str, ...]) -> N
     built = project.builds.run_in(project.builds.work, "--report", *words)
     assert built.code == 2
     assert "--report" in built.err
+
+
+def test_what_a_job_says_wrongly_of_itself_is_named(project: Project) -> None:
+    """And counts as not said: the statuses are set all the same."""
+    (sha,) = project.push()
+    built = project.build(BUILDER_CI="jenkins", BUILDER_CI_SHA="nonsense", BUILDER_CI_PULL="abc")
+    assert built.code == 0
+    assert "warning: BUILDER_CI_SHA is 'nonsense': expected the 40 hexadecimal digits of a commit; it is left out" in built.err
+    assert "warning: BUILDER_CI_PULL is 'abc': expected the number of a pull request" in built.err
+    assert project.said(sha)[0] == "success"

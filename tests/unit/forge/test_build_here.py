@@ -107,4 +107,22 @@ class TestAnyOther:
 
     @pytest.mark.parametrize("text", ["no", "12a", "-1", "9" * 30, "./."])
     def test_what_is_no_number(self, text: str) -> None:
-        assert here({"BUILDER_CI": "x", "BUILDER_CI_PULL": text}).pull == 0
+        found = here({"BUILDER_CI": "x", "BUILDER_CI_PULL": text})
+        assert found.pull == 0
+        (sentence,) = found.wrong
+        assert sentence.startswith("BUILDER_CI_PULL is ")
+
+    @pytest.mark.parametrize("text", ["nonsense", "HEAD", SHA[:12], SHA + "a", SHA.upper()])
+    def test_what_is_no_commit(self, text: str) -> None:
+        found = here({"BUILDER_CI": "x", "BUILDER_CI_SHA": text})
+        assert found.sha == ""
+        (sentence,) = found.wrong
+        assert "40 hexadecimal digits" in sentence
+
+    def test_what_is_neither_true_nor_false(self) -> None:
+        found = here({"BUILDER_CI": "x", "BUILDER_CI_FORK": "maybe"})
+        assert (found.fork, len(found.wrong)) == (False, 1)
+
+    def test_what_makes_sense(self) -> None:
+        said = {"SHA": f" {SHA}\n", "PULL": "https://git.example.org/pull/12", "FORK": "No"}
+        assert here({"BUILDER_CI": "x", **{f"BUILDER_CI_{name}": value for name, value in said.items()}}).wrong == ()
