@@ -28,9 +28,16 @@ def needed(scene: Scene) -> bool:
 def when_needed(look: Callable[[Scene], Found]) -> Callable[[Scene], Found]:
     @wraps(look)
     def looked(scene: Scene) -> Found:
-        return look(scene) if needed(scene) else not_needed('runs stay on this machine: neither [run] on = "argo" nor [deploy] is set')
+        return look(scene) if needed(scene) else not_needed(_unasked(scene))
 
     return looked
+
+
+def _unasked(scene: Scene) -> str:
+    why = 'neither [run] on = "argo" nor [deploy] is set'
+    if names := sorted(scene.settings.schedule):
+        return f"not looked at: {why}; but [schedule.{names[0]}] runs in a cluster alone: write namespace into [deploy]"
+    return f"not looked at: runs are on this machine unless --on says otherwise, as {why}"
 
 
 @when_needed

@@ -52,7 +52,7 @@ def docker(scene: Scene) -> Found:
         return ok(f"engine {version}")
     if needed:
         return failed("no engine answers", "start Docker, or set DOCKER_HOST; images and lock dependencies need none")
-    return not_needed("no engine answers; nothing here needs one")
+    return not_needed("no engine answers; of what is set here only `builder test` ([ci] test) needs one")
 
 
 def _engine(host: str) -> str:

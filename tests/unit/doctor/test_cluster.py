@@ -14,7 +14,7 @@ from builder.deploy.bootstrap import apply_bootstrap, bootstrap
 from builder.doctor import CHECKS, Scene, cluster, deep, examine, metaflow
 from builder.doctor.scene import Found
 from builder.errors import AuthError, DataError
-from builder.settings import DataSettings, DeploySettings, DepsSettings, ImageSettings, RunSettings, Settings
+from builder.settings import DataSettings, DeploySettings, DepsSettings, ImageSettings, RunSettings, Settings, load
 from builder.steps import probe
 from tests.fixtures.memory_cluster import MemoryCluster
 
@@ -49,6 +49,17 @@ def test_nothing_is_asked_where_runs_stay_here(tmp_path: Path, look: Callable[[S
     settings = Settings(root=tmp_path, origin={"deploy": "default"})
     scene = Scene(tmp_path, {}, settings, pytest.fail, open_cluster=lambda: pytest.fail("asked"))
     assert look(scene).state == "-"
+    assert "runs are on this machine unless --on says otherwise" in look(scene).detail
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_schedule_is_no_run_of_this_machine(tmp_path: Path, look: Callable[[Scene], Found]) -> None:
+    """Which cluster it is for, nothing says: a person without one can do all else."""
+    (tmp_path / "builder.toml").write_text('[schedule.nightly]\nflow = "finetune"\ncron = "0 2 * * *"\n[data]\nroot = "s3://bucket/team"\n')
+    scene = Scene(tmp_path, {}, load(tmp_path, {}), pytest.fail, open_cluster=lambda: pytest.fail("asked"))
+    found = look(scene)
+    assert (found.state, "this machine" in found.detail) == ("-", False)
+    assert "[schedule.nightly] runs in a cluster alone: write namespace into [deploy]" in found.detail
 
 
 @pytest.mark.parametrize(

@@ -311,3 +311,8 @@ def test_a_file_of_ci_that_lacks_a_job(scene: Scene) -> None:
     found = ci.jobs(with_deps)
     assert (found.state, "never runs `builder deps`" in found.detail) == ("failed", True)
     assert "builder init --ci circleci --force" in found.remedy
+
+
+def test_without_docker_it_says_which_command_would_need_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_engine", lambda _: "")
+    assert "`builder test` ([ci] test) needs one" in machine.docker(scene).detail
