@@ -33,16 +33,17 @@ _GROUPS = 256  # of directories: so many layers at most, and that part of the tr
 _AT_ONCE = 4
 _CHUNK = 1 << 20
 
-# Whatever the other side lacks of the layers named on stdin; nothing more of a tree that is there. What is there is marked as used.
+# Whatever the other side lacks of the layers named on stdin; nothing more of a tree that is there. What is there is marked as used, as far
+# as it is ours to mark: what somebody else brought serves all the same.
 # Who may write to the root may write there.
 _ASK = """for folder in {code} {code}/layers; do
   [ -d "$folder" ] || {{ mkdir -p "$folder" && chmod --reference="$folder/.." "$folder" 2>/dev/null; }}
 done
 cd {code}/layers && cd .. || exit
-[ ! -d {tree} ] || {{ touch {tree}; echo there; exit; }}
+[ ! -d {tree} ] || {{ touch {tree} 2>/dev/null; echo there; exit; }}
 used=
 while read -r layer; do if [ -d "layers/$layer" ]; then used="$used layers/$layer"; else echo "$layer"; fi; done
-[ -z "$used" ] || touch $used"""
+[ -z "$used" ] || touch $used 2>/dev/null || true"""
 
 # Written aside and renamed: of two who bring the same one wins, whole; also of two tries of one, whose connection dropped in between.
 # A file system may have no hard links, or no more of them for a file.
