@@ -15,7 +15,7 @@ from builder.cli import frame
 from tests.fixtures.servers import SlurmServer
 from tests.fixtures.team import Team
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1200), pytest.mark.xdist_group("slurm")]
 
 DAY = 86400
 TINY = """

@@ -133,7 +133,7 @@ def test_the_same_commit_and_another_revision(team: Team, with_git: Images, imag
     cluster.output("--namespace", team.namespace, "apply", "--filename=-", stdin=json.dumps(secret))
 
     parent = team.json("run", "finetune@HEAD", "epochs=1", "evals=click", "--on", "argo", "--detach")["run"]
-    assert team.wait(parent, seconds=300) == "Succeeded"
+    assert team.wait(parent) == "Succeeded"
     records = team.ledger.read(parent)
     assert (records["finetune"]["attempt"], records["finetune"]["failures"][0]["end"]) == (1, "lost"), "its pod was killed"
     same, other = records["finetune"]["children"]

@@ -12,7 +12,7 @@ from tests.fixtures.servers import S3Server, SlurmServer
 from tests.fixtures.team import SECRET, Team
 from tests.fixtures.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(900), pytest.mark.xdist_group("slurm")]
 
 TRAIN = 'for line in $(seq 12); do echo "line $line"; sleep 1; done\nexec python -m agent.train --config "$1"\n'
 SETTINGS = """

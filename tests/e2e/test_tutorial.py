@@ -13,7 +13,7 @@ from tests.fixtures.servers import S3Server, SlurmServer
 from tests.fixtures.story import Reader, plain_environment, told
 from tests.fixtures.team import Images
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1800), pytest.mark.xdist_group("slurm")]
 
 PAGE = "tutorial.md"
 

@@ -24,7 +24,7 @@ from tests.fixtures.slack import CHANNEL, TOKEN, Slack, slack_on
 from tests.fixtures.team import SECRET, Team, kubeconfig
 from tests.fixtures.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slurm, pytest.mark.timeout(1200), pytest.mark.xdist_group("slurm")]
 
 API = "argoproj.io/v1alpha1"
 NOON = "2024-05-01T12:00:00Z"
