@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from builder.cli.making import Maker
     from builder.cluster.kubernetes import KubernetesCluster
     from builder.devbox.box import Box, Wanted
+    from builder.devbox.client import Client
     from builder.model.image import BuiltImage
     from builder.model.tree import Commit
     from builder.settings import Settings
@@ -54,10 +55,8 @@ def up_command(name: str, revision: str, include: tuple[str, ...], gpus: int | N
         raise UsageError("--include goes with your tree as it is, not with --commit")
     from builder.cli.making import making
     from builder.cli.starting import who
-    from builder.devbox.box import checked_name, name_for
 
-    person = who()
-    name = checked_name(name) if name else name_for(person)
+    person, name = who(), _named(name)
     with making(repo, dry_run=dry_run) as maker:
         cluster = _cluster(maker.settings)
         image = _image(maker, revision, include)
@@ -119,21 +118,26 @@ def _up(cluster: KubernetesCluster, wanted: Wanted, settings: Settings) -> None:
     if not made:
         output.note(f"box {box.name} runs {box.commit[:12]} already; nothing to do")
     if box.ssh:
-        _introduce(cluster, box.name, settings)
+        _say_how_to_reach(_introduce(cluster, box.name, settings), box.name)
     else:
         output.warn("the image has no tool layers, so it serves no ssh: `builder devbox ssh` uses kubectl exec")
     output.note(_stops(settings, ssh=box.ssh))
-    output.note(f"next: builder devbox ssh{'' if _is_mine(box) else f' {box.name}'}")
+    output.note(f"next: builder devbox ssh{'' if box.name == _named('') else f' {box.name}'}")
 
 
-def _introduce(cluster: KubernetesCluster, name: str, settings: Settings) -> None:
-    """To this machine's ssh, which then accepts this one host key."""
+def _introduce(cluster: KubernetesCluster, name: str, settings: Settings) -> Client:
+    """To this machine's ssh, which then accepts this one host key: the box may have been started from another machine."""
     from builder.devbox import boxes
-    from builder.devbox.client import Client, alias_of, proxy_command
+    from builder.devbox.client import Client, proxy_command
 
-    client = Client.of(os.environ)
-    deploy = settings.deploy
+    client, deploy = Client.of(os.environ), settings.deploy
     client.add(name, boxes.host_key(cluster, name), proxy_command(name, deploy.namespace, deploy.context, os.environ))
+    return client
+
+
+def _say_how_to_reach(client: Client, name: str) -> None:
+    from builder.devbox.client import alias_of
+
     if client.is_included:
         output.note(f"ssh and editors know it as {alias_of(name)}")
     else:
@@ -152,6 +156,8 @@ def _say_planned(wanted: Wanted, settings: Settings) -> None:
     pod = settings.devbox.pod
     asks = f"{pod.cpu} CPUs, {pod.memory}" + (f", {pod.gpus} {pod.gpu_resource}" if pod.gpus else "")
     output.note(f"box {wanted.name} would start with {wanted.commit[:12]} {wanted.subject}: {wanted.reference}")
+    if settings.devbox.dockerfile:
+        output.note(f"{settings.devbox.dockerfile} would come on top")
     output.note(f"it would ask for {asks}, and a home of {settings.devbox.home}; {_stops(settings, ssh=wanted.ssh)}")
 
 
@@ -172,17 +178,8 @@ def ssh_command(name: str, words: tuple[str, ...], repo: Path | None) -> int:
         raise UsageError(f"box {name} {state}", f"builder devbox up {name}")
     if not box.ssh:
         return _execute(settings, name, words)
-    _introduce_quietly(cluster, name, settings)
+    _introduce(cluster, name, settings)
     return _ssh(name, words)
-
-
-def _introduce_quietly(cluster: KubernetesCluster, name: str, settings: Settings) -> None:
-    """It may have been started from another machine."""
-    from builder.devbox import boxes
-    from builder.devbox.client import Client, proxy_command
-
-    deploy = settings.deploy
-    Client.of(os.environ).add(name, boxes.host_key(cluster, name), proxy_command(name, deploy.namespace, deploy.context, os.environ))
 
 
 def _ssh(name: str, words: Sequence[str]) -> int:
@@ -219,7 +216,7 @@ def list_command(mine: bool, repo: Path | None, form: str) -> None:
     cluster = _cluster(wiring.load_settings((repo or Path.cwd()).absolute()))
     found = [box for box in boxes.boxes(cluster) if not mine or box.who == who()]
     if form == "json":
-        output.document([boxes.as_any(box) for box in found])
+        output.document([_as_json(box) for box in found])
     elif form == "name":
         for box in found:
             output.result(box.name)
@@ -227,6 +224,13 @@ def list_command(mine: bool, repo: Path | None, form: str) -> None:
         output.table(("BOX", "WHO", "COMMIT", "SUBJECT", "STATE", "SAYS"), [_row(cluster, box) for box in found])
     else:
         output.note("no box is there; next: builder devbox up")
+
+
+def _as_json(box: Box) -> dict[str, Any]:
+    """The documented form (docs/reference/json.md)."""
+    from dataclasses import asdict
+
+    return {name: value for name, value in asdict(box).items() if name != "ssh"}
 
 
 def _row(cluster: KubernetesCluster, box: Box) -> tuple[str, ...]:
@@ -289,10 +293,3 @@ def _named(name: str) -> str:
     from builder.devbox.box import checked_name, name_for
 
     return checked_name(name) if name else name_for(who())
-
-
-def _is_mine(box: Box) -> bool:
-    from builder.cli.starting import who
-    from builder.devbox.box import name_for
-
-    return box.name == name_for(who())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from builder.cluster.interface import Cluster
 from builder.deploy.names import MANAGED
@@ -119,17 +118,3 @@ def _remove_pod(cluster: Cluster, name: str) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(f"pod {pod_name(name)} does not go", "is its node still there? `kubectl get nodes`")
         time.sleep(_LOOK_EVERY)
-
-
-def as_any(box: Box) -> dict[str, Any]:
-    """The documented form."""
-    return {
-        "name": box.name,
-        "who": box.who,
-        "commit": box.commit,
-        "subject": box.subject,
-        "reference": box.reference,
-        "state": box.state,
-        "started": box.started,
-        "detail": box.detail,
-    }
