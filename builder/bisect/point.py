@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from builder.runs.history import Seen
+from builder.settings import FlowSettings
 from builder.steps.outcome import facts_of
 from builder.steps.request import Request, identity
 
@@ -45,3 +46,9 @@ class Point:
         if done := seen.result.identity:
             return done == self.identity(image, evals)
         return seen.is_open and set(seen.overrides) == set(self.request.overrides)
+
+
+def least_evals(flow: FlowSettings) -> tuple[str, ...]:
+    """One action type, as a run needs one: the first that a command evaluates, since others may take days. None where it has none."""
+    first = min(flow.evals, key=lambda action: not isinstance(flow.evals[action], tuple), default="")
+    return (first,) if first and not flow.file else ()

@@ -69,6 +69,8 @@ def command(
         bench, task = benched(maker, wanted, good, bad, repeat, parallel, first_parent=first_parent)
         found = survey(task, bench)
         need, usual = need_of(task, found), bench.usual()
+        if need.high:
+            bench.check(task, found)
         _say_known(task, found, bench)
         check_ends(task, found)
         if dry_run:
@@ -77,6 +79,7 @@ def command(
             show_plan(task, found, bench, need, usual, form)
             return
         if need.high:
+            bench.connect()
             _ask(need, usual, yes=yes)
         _search(task, bench, form)
 

@@ -16,7 +16,7 @@ from builder.errors import BuilderError, DeployError, DepsError, SettingsError, 
 if TYPE_CHECKING:
     from builder.bisect.cost import Usual
     from builder.bisect.evidence import Evidence
-    from builder.bisect.hunt import Task
+    from builder.bisect.hunt import Found, Task
     from builder.bisect.metric import Metric
     from builder.bisect.point import Point
     from builder.cli.making import Maker
@@ -114,6 +114,23 @@ class Bench:
 
     def commit(self, sha: str) -> Commit:
         return self._maker.git.commit(sha)
+
+    def check(self, task: Task, found: Found) -> None:
+        """Raises what is wrong with the command line or the settings in force, as `builder run` says it: what both ends refuse alike,
+        unless a commit between them has been run so; and a store from which nothing could have an image.
+        """
+        from builder.cli.starting import check_store
+        from builder.runs.launches import placed
+
+        newest, oldest = self._point(task.bad), self._point(task.good)
+        alike = isinstance(newest, BuilderError) and isinstance(oldest, BuilderError) and newest.message == oldest.message
+        if isinstance(newest, BuilderError) and alike and not any(known.evidence.values for known in found.opinions.values()):
+            raise newest
+        check_store(self._maker, self.on, placed(self._maker.settings.launch, self._wanted.place))
+
+    def connect(self) -> None:
+        """Before anything is made. Raises ClusterError where runs are to go to a cluster, and nothing says where one is."""
+        _ = self._cluster
 
     def usual(self) -> Usual:
         from builder.bisect.cost import usual_of
@@ -216,7 +233,17 @@ class Bench:
         from builder.cli.starting import Asked, Target, prepare
 
         wanted = self._wanted
-        return prepare(self._maker, Asked(Target(wanted.flow, sha), wanted.overrides, self.on, wanted.config, place=wanted.place))
+        return prepare(self._maker, Asked(Target(wanted.flow, sha), self._overrides(sha), self.on, wanted.config, place=wanted.place))
+
+    def _overrides(self, sha: str) -> Overrides:
+        """No evaluation tells a loss: as few as the commit's flow can have, unless the command line names some."""
+        from builder.bisect.point import least_evals
+        from builder.runs.prepare import choose_flow
+
+        wanted = self._wanted
+        if wanted.overrides.evals or not wanted.metric.is_loss:
+            return wanted.overrides
+        return replace(wanted.overrides, evals=least_evals(choose_flow(wanted.flow, self._maker.settings_at(self.commit(sha)))))
 
     def _start(self, sha: str) -> None:
         """Under a name that is the same for everybody who searches: who comes second finds the run of who came first."""

@@ -14,6 +14,8 @@ GROUPS = {
         "stop": "Stop a run.",
         "retry": "Go on with a failed run.",
         "compare": "Compare revisions or runs.",
+        "bisect": "Find the commit that changed a score.",
+        "devbox": "Start a development machine at a commit.",
     },
     "Images": {
         "image": "Build and push the image of a commit.",
@@ -33,10 +35,6 @@ GROUPS = {
         "data": "List and fetch what slim-repo moved out.",
         "demo": "Try it all on a small repository.",
         "completion": "Print the completion script of your shell.",
-    },
-    "Later": {
-        "devbox": "Start a development machine at a commit.",
-        "bisect": "Find the commit that changed a score.",
     },
 }
 

@@ -167,6 +167,7 @@ def _say_planned(wanted: Wanted, settings: Settings) -> None:
 @_repo
 def ssh_command(name: str, words: tuple[str, ...], repo: Path | None) -> int:
     """Open a shell in a box, or run a command there. Default NAME: yours."""
+    name, words = _parted(name, words)
     from builder.cli import wiring
     from builder.devbox import boxes
 
@@ -180,6 +181,13 @@ def ssh_command(name: str, words: tuple[str, ...], repo: Path | None) -> int:
         return _execute(settings, name, words)
     _introduce(cluster, name, settings)
     return _ssh(name, words)
+
+
+def _parted(name: str, words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """`--` stands before a command, also where no box is named."""
+    if name == "--":
+        return "", words
+    return name, words[1:] if words[:1] == ("--",) else words
 
 
 def _ssh(name: str, words: Sequence[str]) -> int:

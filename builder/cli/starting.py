@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from builder.model.tree import Commit
     from builder.runs.interpreter import Interpreter
     from builder.runs.prepare import Overrides, Wanted
-    from builder.settings import Settings
+    from builder.settings import LaunchSettings, Settings
     from builder.source.repository import Git
     from builder.source.snapshot import Snapshot
     from builder.steps.config import Config
@@ -84,7 +84,8 @@ def prepare(maker: Maker, asked: Asked, origin: Origin | None = None) -> Prepare
     from builder.cli.reading import Reader
     from builder.cli.revisions import find_commit
     from builder.deploy.release import target_of
-    from builder.runs.prepare import Wanted, check_flow, check_gangs, check_places, choose_flow, placed, waiting_for_nodes
+    from builder.runs.launches import check_gangs, check_places, placed, waiting_for_nodes
+    from builder.runs.prepare import Wanted, check_flow, choose_flow
     from builder.source.snapshot import take_snapshot
     from builder.steps.request import Origin
 
@@ -188,10 +189,10 @@ def make_ready(maker: Maker, prepared: Prepared) -> Ready:
     from builder.cli.restoring import list_for
     from builder.cli.sharing import shared
     from builder.runs.places import Directories, on_this_machine
-    from builder.runs.prepare import has_gangs, make_request, run_name
+    from builder.runs.prepare import make_request, run_name
 
     wanted = prepared.wanted
-    _check_store(maker, prepared.on, gangs=has_gangs(wanted.settings.launch))
+    check_store(maker, prepared.on, wanted.settings.launch)
     restore = list_for(maker, wanted.commit)
     with shared(maker.git, maker.settings, wanted.commit):
         image = maker.make(wanted.commit)
@@ -212,16 +213,14 @@ def handler_of(maker: Maker, image: Manifest) -> str:
 
 
 def _environment(maker: Maker, image: BuiltImage, wanted: Wanted) -> InImage:
-    """What containers of a cluster run, where the settings have any. Raises UsageError when they could not get it from the store."""
+    """What containers of a cluster run, where the settings have any."""
     from builder.image.handler import environment_image
-    from builder.runs.prepare import NO_ENVIRONMENT, needs_environment
+    from builder.runs.launches import needs_environment
+    from builder.runs.prepare import NO_ENVIRONMENT
     from builder.steps.request import InImage
 
     if not needs_environment(wanted.settings.launch):
         return NO_ENVIRONMENT
-    if not maker.store.hosts:
-        hint = 'set [store] to = "registry.host/name", or [launch.STEP.slurm] container = "none"'
-        raise UsageError(f"{maker.store.name} is on this machine, and a container of Slurm cannot pull from it", hint)
     return InImage(maker.store.reference(environment_image(maker.store, image.manifest)), wanted.settings.image.workdir)
 
 
@@ -230,13 +229,18 @@ def _by_digest(maker: Maker, image: BuiltImage) -> str:
     return image.reference if "@" in image.reference else f"{maker.store.name}@{image.digest}"
 
 
-def _check_store(maker: Maker, on: str, *, gangs: bool) -> None:
-    """Raises UsageError when what is to run the image could not get it from the store."""
+def check_store(maker: Maker, on: str, launch: Mapping[str, LaunchSettings]) -> None:
+    """Raises UsageError when what is to run the image, or is to be a step's environment, could not get it from the store."""
+    from builder.runs.launches import has_gangs, needs_environment
+
     if on == "docker" and maker.store.name.startswith("oci:"):
         hint = 'set [store] to = "docker:", or "registry.host/name" (for once: BUILDER_STORE_TO=docker:)'
         raise UsageError(f"{maker.store.name} is a directory, and Docker cannot run an image from there", hint)
-    if (on == "argo" or gangs) and not maker.store.hosts:
+    if (on == "argo" or has_gangs(launch)) and not maker.store.hosts:
         raise UsageError(f"{maker.store.name} is on this machine, and pods cannot pull from it", 'set [store] to = "registry.host/name"')
+    if needs_environment(launch) and not maker.store.hosts:
+        hint = 'set [store] to = "registry.host/name", or [launch.STEP.slurm] container = "none"'
+        raise UsageError(f"{maker.store.name} is on this machine, and a container of Slurm cannot pull from it", hint)
 
 
 def _image_place(maker: Maker, image: BuiltImage, on: str, run: str) -> Any:

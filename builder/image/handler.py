@@ -43,14 +43,20 @@ def environment_image(store: Store, image: Manifest) -> str:
 
 def _stored(store: Store, image: Manifest, kinds: Kinds, name: str, title: str) -> str:
     layers = _below(image, kinds)
-    config = canonical_json(_config(layers, json.loads(b"".join(store.open_blob(image.config.digest)))))
-    manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), layers, {TITLE: title})
-    data = manifest.to_bytes()
-    digest = sha256(data)
+    config = _config(layers, json.loads(b"".join(store.open_blob(image.config.digest))))
+    return store_beside(store, config, layers, {TITLE: title}, name)
+
+
+def store_beside(store: Store, config: Mapping[str, Any], layers: tuple[Descriptor, ...], annotations: Mapping[str, str], name: str) -> str:
+    """The digest of an image that is made of layers which the store has; stored as `<name>-<digest>` if it is not there yet."""
+    data = canonical_json(config)
+    manifest = Manifest(Descriptor(CONFIG, sha256(data), len(data)), layers, annotations)
+    written = manifest.to_bytes()
+    digest = sha256(written)
     tag = f"{name}-{digest[7:39]}"
     if store.get_manifest(tag) is None:
-        store.put_blob(manifest.config, partial(BytesIO, config))
-        store.put_manifest(data, MANIFEST, (tag,))
+        store.put_blob(manifest.config, partial(BytesIO, data))
+        store.put_manifest(written, MANIFEST, (tag,))
     return digest
 
 

@@ -6,8 +6,6 @@ So it is built once for all commits that share these, and a box of any of them g
 from __future__ import annotations
 
 import json
-from functools import partial
-from io import BytesIO
 from typing import Any
 
 from builder.image.base import Base, resolve
@@ -15,10 +13,10 @@ from builder.image.deps import dockerfile, key
 from builder.image.deps.artifacts import Artifact
 from builder.image.deps.dockerfile import DockerfileRecipe
 from builder.image.deps.inputs import CommitFiles
-from builder.image.handler import environment_image
+from builder.image.handler import environment_image, store_beside
 from builder.image.prepare import Workshop
 from builder.model.annotations import TITLE
-from builder.model.oci import CONFIG, MANIFEST, Descriptor, Manifest, canonical_json, sha256
+from builder.model.oci import Manifest
 from builder.stores.interface import Store
 
 _KIND = "deps"
@@ -45,15 +43,8 @@ def _layers(shop: Workshop, below: Base, path: str, text: bytes, platform: str) 
 
 
 def _stored(store: Store, image: Manifest, shell: Artifact) -> str:
-    config = canonical_json(_config(json.loads(b"".join(store.open_blob(image.config.digest))), shell))
-    manifest = Manifest(Descriptor(CONFIG, sha256(config), len(config)), (*image.layers, *shell.layers), image.annotations)
-    data = manifest.to_bytes()
-    digest = sha256(data)
-    tag = f"devbox-{digest[7:39]}"
-    if store.get_manifest(tag) is None:
-        store.put_blob(manifest.config, partial(BytesIO, config))
-        store.put_manifest(data, MANIFEST, (tag,))
-    return digest
+    config = _config(json.loads(b"".join(store.open_blob(image.config.digest))), shell)
+    return store_beside(store, config, (*image.layers, *shell.layers), image.annotations, "devbox")
 
 
 def _config(config: dict[str, Any], shell: Artifact) -> dict[str, Any]:

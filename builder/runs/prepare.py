@@ -11,10 +11,10 @@ from typing import Any
 
 from builder.data_files import data_path
 from builder.errors import BuilderError, SettingsError, UsageError
-from builder.model.run import STEPS
 from builder.model.tree import Commit
 from builder.runs.keepers import keeper_request
-from builder.settings import DataSettings, DeploySettings, ExternalSettings, FlowSettings, LaunchSettings, Settings, SlurmSettings
+from builder.runs.launches import has_gangs
+from builder.settings import DataSettings, DeploySettings, ExternalSettings, FlowSettings, Settings
 from builder.settings.filling_in import how_to_add
 from builder.settings.keeping import is_keeper
 from builder.steps import contract
@@ -24,10 +24,6 @@ NO_ENVIRONMENT = InImage()
 
 EVALS = "evals"
 """The one key=value that is the flow's and not the configuration's: the action types to evaluate, with commas between."""
-
-_OF_MOUNTS = ":,"
-"""What stands between the parts of a mount."""
-PLACES = ("here", "slurm", "jobset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,63 +126,6 @@ def _absolute(place: str, base: Path) -> str:
     return place if "://" in place else str((base / Path(place).expanduser()).absolute())
 
 
-def placed(launch: Mapping[str, LaunchSettings], words: Sequence[str]) -> dict[str, LaunchSettings]:
-    """[launch] with what `--place STEP=WHERE` says. Raises UsageError on what is no step, or no place."""
-    found = dict(launch)
-    for word in words:
-        step, _, where = word.partition("=")
-        if step.partition("-")[0] not in STEPS or where not in PLACES:
-            raise UsageError(f"--place {word} is not STEP=WHERE", f"steps: {', '.join(STEPS)}; places: {', '.join(PLACES)}")
-        before = found.get(step) or found.get("default") or LaunchSettings()
-        found[step] = replace(before, on=where)  # type: ignore[arg-type]  # one of PLACES
-    return found
-
-
-def waiting_for_nodes(launch: Mapping[str, LaunchSettings]) -> dict[str, LaunchSettings]:
-    """[launch] as `--wait-for-nodes` has it, wherever steps run on Slurm, or as a gang of pods."""
-    return {
-        step: replace(settings, slurm=replace(settings.slurm, wait_for_nodes=True), jobset=replace(settings.jobset, wait_for_nodes=True))
-        for step, settings in launch.items()
-    }
-
-
-def check_places(launch: Mapping[str, LaunchSettings], on: str) -> None:
-    """Raises SettingsError when a step of a run on this target is to run where this version cannot take it."""
-    for step, settings in launch.items():
-        if settings.on == "jobset" and not settings.jobset.queue:
-            hint = "the LocalQueue of Kueue: pods without one begin at once, outside of every quota, and not together"
-            raise SettingsError(f"[launch.{step}] on = 'jobset' needs [launch.{step}.jobset] queue", hint)
-        if settings.on == "slurm":
-            _check_slurm(f"launch.{step}", settings.slurm, on)
-
-
-def has_gangs(launch: Mapping[str, LaunchSettings]) -> bool:
-    return any(settings.on == "jobset" for settings in launch.values())
-
-
-def check_gangs(settings: Settings, on: str) -> None:
-    """Raises SettingsError where pods of a gang could not meet the step that waits for them."""
-    if not has_gangs(settings.launch):
-        return
-    if not settings.data.root.startswith("s3://"):
-        hint = 'set root = "s3://bucket/prefix"'
-        raise SettingsError(f"[data] root is {settings.data.root}: pods of a gang cannot reach a directory of this machine", hint)
-    if on == "docker":
-        raise SettingsError("a container has no kubeconfig with which it could start a gang of pods", "--on local, or --on argo")
-
-
-def _check_slurm(where: str, slurm: SlurmSettings, on: str) -> None:
-    if not (slurm.bastion and slurm.root):
-        raise SettingsError(
-            f"[{where}] on = 'slurm' needs [{where}.slurm] bastion and root", "the host that has sbatch, and a directory there"
-        )
-    if slurm.container != "none" and set(slurm.root) & set(_OF_MOUNTS):
-        raise SettingsError(f"[{where}.slurm] root = {slurm.root!r} cannot be mounted", "a directory without colons and commas")
-    if on != "local" and not (slurm.identity_env and slurm.host_key and slurm.user):
-        hint = "a pod or container has neither your ssh config nor your agent"
-        raise SettingsError(f"[{where}.slurm] needs user, identity_env and host_key in a run on {on}", hint)
-
-
 def words_for(flow: FlowSettings, overrides: Overrides) -> tuple[str, ...]:
     """The key=value words that go to the configuration, or to the parameters of a team's own flow."""
     return (*overrides.config, f"{EVALS}={','.join(overrides.evals)}") if flow.file and overrides.evals else overrides.config
@@ -237,11 +176,6 @@ class Wanted:
     python: str = ""
     origin: Origin = field(default_factory=Origin)
     initial: str = ""
-
-
-def needs_environment(launch: Mapping[str, LaunchSettings]) -> bool:
-    """Whether a step runs in a container of a cluster, for which there must be an image without the commit's files."""
-    return any(settings.on == "slurm" and settings.slurm.container != "none" for settings in launch.values())
 
 
 def make_request(

@@ -58,6 +58,13 @@ CONSTANTS = {
     "puts, S3": Constant(3500, "/s", "under one prefix", _S3),
     "etcd": Constant(2 * 1024**3, "B", "of all objects", "cited, etcd system limits, the default"),
     "writes, GitHub": Constant(500, "/h", "of content by one account", "cited, GitHub REST API, secondary rate limits"),
+    "delete": Constant(
+        0.47 / 20_000,
+        "s",
+        "of docker-registry 2.8, for each tag of the repository, whenever an image is deleted",
+        f"{_BENCH}, clean-up of 10,000 images",
+    ),
+    "night": Constant(8 * 60, "min", "that clean-up has", "assumed"),
     "patience": Constant(5, "s", "that a person waits for a list", "assumed"),
     "looks": Constant(10, "/min", "squeue, however many steps wait", f"{_BENCH}, waiting for Slurm"),
     "squeue": Constant(60, "/min", "that nobody minds", "assumed: one a second"),

@@ -130,6 +130,12 @@ def limits(team: Team) -> list[Limit]:
         ("templates and workflows in etcd, kept as by default", etcd, "etcd", "`[deploy] keep_succeeded`, `[housekeep] templates`"),
         ("waiting for `builder status`, 90 days of runs", status_seconds(team, 90), "patience", "`builder gc runs --keep-days 90`"),
         ("new objects in a second, S3", records * busy, "puts, S3", "nothing"),
+        (
+            "minutes of a nightly clean-up, docker-registry",
+            team.commits * 2 * team.images * constant("delete") / 60,
+            "night",
+            "a registry with a database: ECR, Harbor",
+        ),
         ("statuses and comments in an hour, GitHub", 2 * team.commits * busy * HOUR, "writes, GitHub", "`--report` on fewer branches"),
         ("squeue calls in a minute", constant("looks"), "squeue", "nothing: one look serves all steps, however many they are"),
         ("pods started in a second", pods * busy, "pods", "nothing"),
@@ -137,7 +143,7 @@ def limits(team: Team) -> list[Limit]:
             "requests in a second, all nodes take all code",
             all_code.peak,
             "requests, registry",
-            "`[deploy] pre_pull`; a second registry process",
+            "a registry that redirects to object storage, or a second process",
         ),
     )
     return sorted((Limit(what, load, CONSTANTS[most], remedy) for what, load, most, remedy in found), key=lambda limit: limit.room)
@@ -169,7 +175,7 @@ def size(value: float) -> str:
 def amount(value: float, unit: str) -> str:
     if unit in ("B", "B/s"):
         return size(value) + unit[1:]
-    number = f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2g}"
+    number = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
     return f"{number} {unit}" if unit and not unit.startswith("/") else number + unit
 
 

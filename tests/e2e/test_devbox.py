@@ -84,6 +84,7 @@ def test_a_box_is_the_image_of_a_commit_and_its_home_stays(boxes: Team) -> None:
     look_around(team)
     move_files(team)
     use_a_terminal(team)
+    forward_a_port(team)
     assert ssh(team, "exit 7").returncode == 7
     assert team.run("devbox", "ssh", BOX, "--", "echo", "from", "builder").stdout == "from builder\n"
 
@@ -118,6 +119,16 @@ def move_files(team: Team) -> None:
     done = subprocess.run(argv, env=team.environ, input=batch, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert Path(f"{local}.back").read_bytes() == local.read_bytes()
+
+
+def forward_a_port(team: Team) -> None:
+    """As editors do: a connection to what listens in the box, which is here the box's own server."""
+    config = Path(team.environ["XDG_CONFIG_HOME"]) / "builder" / "devbox" / "ssh_config"
+    argv = ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-W", "127.0.0.1:2222", f"devbox-{BOX}"]
+    with subprocess.Popen(argv, env=team.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as inside:
+        assert inside.stdout
+        assert inside.stdout.readline().startswith(b"SSH-2.0-")
+        inside.terminate()
 
 
 def use_a_terminal(team: Team) -> None:
@@ -173,3 +184,17 @@ def test_what_a_shell_needs_comes_on_top(boxes: Team, buildkit_host: str, buildc
 
     refused = team.run("devbox", "up", BOX, "--commit", "HEAD", LOGNAME="eve")
     assert (refused.returncode, "is ada's" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_an_image_without_the_tool_is_entered_with_kubectl(boxes: Team) -> None:
+    team = boxes
+    path = team.repository / "builder.toml"
+    path.write_text(path.read_text().replace('python = "3.11"\n', ""))
+    team.commit("Do not say which Python the base has")
+    team.environ["PATH"] = f"{Path(team.cluster.kubectl).parent}:{team.environ['PATH']}"
+    started = team.run("devbox", "up", BOX, "--commit", "HEAD")
+    assert started.returncode == 0, started.stderr
+    assert "serves no ssh" in started.stderr
+    entered = team.run("devbox", "ssh", BOX, "--", "cat", "builder.toml")
+    assert entered.stdout == path.read_text(), entered.stderr
+    assert team.run("devbox", "ssh", BOX, "--", "sh", "-c", "exit 5").returncode == 5

@@ -12,6 +12,7 @@ import pytest
 
 from builder.cli import executing, frame
 from builder.cli.documents import DOCUMENTS
+from builder.cli.reading import Reader
 from tests.fixtures.bisecting import Team
 from tests.fixtures.records import root, write_run
 
@@ -143,6 +144,71 @@ def test_what_cannot_be_searched(make: Make, capsys: pytest.CaptureFixture[str],
     good = () if "--good" in words else ("--good", team.shas[0])
     assert message in said(capsys, *good, *words, "--yes", code=2)[1]
     assert team.started == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("--on", "argo"), "error: [data] root is .builder/data: pods cannot reach a directory", 'set root = "s3://bucket/prefix"'),
+        (("nosuchkey=3",), "error: nosuchkey: config.yaml has no such key", "add it to the file first"),
+        (("--config", "none.yaml"), "error: the commit has no configuration file none.yaml", "start at the commit's root"),
+        (("--place", "train=moon"), "error: --place train=moon is not STEP=WHERE", "steps: "),
+        (("--on", "docker"), "is a directory, and Docker cannot run an image from there", 'set [store] to = "docker:"'),
+    ],
+)
+@pytest.mark.parametrize("more", ["--yes", "--dry-run"])
+def test_a_fault_of_the_command_line_is_no_commits(
+    make: Make, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str, hint: str, more: str
+) -> None:
+    team = make("0.9", "0.9", "0.6")
+    _, err = said(capsys, "--good", team.shas[0], "--metric", "click<0.8", *words, more, code=2)
+    assert err.count(message) == 1
+    assert hint in err
+    assert not any(word in err for word in ("passed over", "--good", "may be to blame", "runs")), err
+    assert team.started == []
+
+
+def test_without_a_cluster_nothing_is_made(make: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDER_DATA_ROOT", "s3://team/data")
+    monkeypatch.setenv("BUILDER_STORE_TO", "127.0.0.1:1/agent")
+    monkeypatch.setattr(Reader, "runs", lambda *_: [])
+    monkeypatch.setattr("builder.image.report.existing_image", lambda *_: None)
+    monkeypatch.setattr("builder.cli.restoring.list_for", lambda *_: "")
+    team = make("0.9", "0.9", "0.6")
+    _, err = said(capsys, "--good", team.shas[0], "--metric", "click<0.8", "--on", "argo", "--yes", code=1)
+    assert "error: no cluster: " in err
+    assert "set KUBECONFIG, or [deploy] context" in err
+    assert "3 runs" not in err
+
+
+def test_a_key_that_only_some_commits_lack_is_theirs(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    team = make("0.9", "0.9", "no key", "0.6", "0.6")
+    words = ("--good", team.shas[0], "--metric", "click<0.8", "--yes", "lr=7", "-o", "json")
+    found = json.loads(said(capsys, *words, code=1)[0])
+    assert [entry["verdict"] for entry in found["tested"]] == ["bad", "bad", "skip", "good", "good"]
+    assert found["tested"][2]["why"] == "lr: config.yaml has no such key"
+    assert "name another commit with --good" in said(capsys, *words, "--good", team.shas[2], code=1)[1], "one end alone lacks it"
+
+
+def test_of_a_loss_as_little_as_can_be_is_evaluated(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    team = make("0.9", "0.9", "0.6", "0.6")
+    words = ("--good", team.shas[0], "--metric", "loss>0.3", "--yes")
+    found = json.loads(said(capsys, *words, "-o", "json")[0])
+    assert found["suspects"] == [team.shas[2]]
+    assert team.evaluated == [("click",)] * len(team.started), "the first"
+    before = len(team.started)
+    again = json.loads(said(capsys, *words, "evals=click,type", "-o", "json")[0])
+    assert again["started"] == [], "runs that evaluated less have a loss, too"
+    assert len(team.started) == before
+    assert "has no such action type" in said(capsys, *words, "evals=clock", code=2)[1]
+
+
+def test_losses_of_runs_that_evaluated_more_count(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    team = make("0.9", "0.9", "0.6", "0.6")
+    words = ("--good", team.shas[0], "--metric", "loss>0.3", "--yes")
+    said(capsys, *words, "evals=click,type")
+    assert set(team.evaluated) == {("click", "type")}
+    assert json.loads(said(capsys, *words, "-o", "json")[0])["started"] == []
 
 
 def test_ends_that_are_otherwise_than_they_were_said_to_be(make: Make, capsys: pytest.CaptureFixture[str]) -> None:

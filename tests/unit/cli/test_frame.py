@@ -58,6 +58,7 @@ def test_help_lists_only_commands_that_exist(capsys: pytest.CaptureFixture[str])
         for name in listed:
             assert (f"\n  {name} " in text) == (here / f"{commands.module_name(name)}.py").exists(), name
     assert "\nOnce:\n" in text
+    assert "Later" not in text, "what is there is for now"
 
 
 def test_no_words_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from builder.errors import BuilderError, DataError, SettingsError, UsageError
 from builder.model.run import RunResult
 from builder.model.tree import Commit
 from builder.runs.interpreter import choose_interpreter
+from builder.runs.launches import check_gangs, check_places, needs_environment, placed, waiting_for_nodes
 from builder.runs.local import metaflow_environment
 from builder.runs.places import Directories, in_the_image, on_this_machine
 from builder.runs.prepare import (
@@ -24,15 +25,10 @@ from builder.runs.prepare import (
     Wanted,
     check_external,
     check_flow,
-    check_gangs,
-    check_places,
     choose_flow,
     chosen_evals,
     flow_file,
     make_request,
-    needs_environment,
-    placed,
-    waiting_for_nodes,
 )
 from builder.settings import (
     DataSettings,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.cli.starting import Target
-from builder.runs.prepare import Overrides, placed
+from builder.runs.launches import placed
+from builder.runs.prepare import Overrides
 from builder.runs.repeat import repeat
 from builder.settings import FlowSettings, LaunchSettings, RunSettings, Settings
 from builder.steps.request import Request
