@@ -83,11 +83,11 @@ _HEAD = (
     "|---|--:|--:|--:|--:|--:|--:|--:|",
 )
 _TEXT = (
-    f"`builder gc images --keep-days 0 --yes` of images with {_LAYERS} layers and two tags each. What stays is of tagged commits. It is "
-    "killed (kill -9) when half of what goes is gone, and run again. In a registry, which does not say how old images are, a run before "
-    "notes what is not needed, and one after takes the few hundred that it was at when it was killed; the figures are of all of them "
-    "together. *A registry* is one in Python that finds an image's tags at once, as Harbor and ECR do. docker-registry 2.8 reads every tag "
-    "of the repository for each image that goes, so that fewer go there: to remove n of them costs it n times the tags."
+    f"`builder gc images --keep-days 0 --unknown --yes` of images with {_LAYERS} layers and two tags each. What stays is of tagged "
+    "commits. It is killed (kill -9) when half of what goes is gone, and run again. In a registry, which does not say how old images are, "
+    "a run before notes what is not needed, and one after takes the few hundred that it was at when it was killed; the figures are of all "
+    "of them together. *A registry* is one in Python that finds an image's tags at once, as Harbor and ECR do. docker-registry 2.8 reads "
+    "every tag of the repository for each image that goes, so that fewer go there: to remove n of them costs it n times the tags."
 )
 
 
@@ -100,7 +100,7 @@ def _row(where: str, images: int, seen: Seen, server: float) -> str:
 def _clean(plan: Plan, repository: Path, place: Place, env: Mapping[str, str]) -> Seen:
     """Runs until everything is gone that goes; one of them is killed when half of that is."""
     (repository / "builder.toml").write_text(f'[image]\nbase = "scratch"\n[store]\nto = "{place.store}"\n')
-    argv = [sys.executable, "-m", "builder", "gc", "images", "--keep-days", "0", "--yes", "-o", "json"]
+    argv = [sys.executable, "-m", "builder", "gc", "images", "--keep-days", "0", "--unknown", "--yes", "-o", "json"]
     seen, before, had = Seen(), place.requests(), place.tags()
     staying = 2 * len(git(repository, "tag").split())
     if place.dateless:
