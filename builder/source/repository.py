@@ -6,23 +6,19 @@ Everything goes through a few `git cat-file --batch` processes; GitPython is for
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from builder import process
-from builder.errors import OldNameError, RevisionError, SourceError
+from builder.errors import RevisionError, SourceError
 from builder.model.tree import SUBMODULE, Commit, Entry
 from builder.source import paths, sizes, submodules
-from builder.source.objects import GitObject, ObjectReader, ReaderPool, git_environment
-from builder.source.old_names import SHORT, SPELLED, OldNames, Renamed
+from builder.source.objects import ObjectReader, ReaderPool, git_environment
 from builder.source.partial import PromisedBlobs
+from builder.source.revisions import Revisions
 from builder.source.trees import TreeCache
-
-_FULL_SHA = re.compile(r"[0-9a-f]{40}\Z")
-_PERSON = re.compile(r"(.*?) ?<[^>]*> (-?\d+) [+-]\d{4}\Z", re.DOTALL)
 
 
 class Git:
@@ -32,7 +28,15 @@ class Git:
     `top` is the root of the working tree, None in a bare repository.
     """
 
-    def __init__(self, git_dir: Path, top: Path | None, *, shallow: bool = False, worktree_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        git_dir: Path,
+        top: Path | None,
+        *,
+        shallow: bool = False,
+        worktree_dir: Path | None = None,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
         self.git_dir = git_dir
         self.own_dir = worktree_dir or git_dir
         self.top = top
@@ -41,12 +45,9 @@ class Git:
         self._pool = ReaderPool(self.own_dir)
         self._promised = PromisedBlobs(git_dir)
         self._trees = TreeCache()
-        self._commits: dict[str, Commit] = {}
         self._submodules: dict[bytes, Git] = {}  # by their git directories
         self._names: dict[str, dict[bytes, str]] = {}  # by the oid of .gitmodules
-        self._old_names = OldNames(git_dir, self.run, self._blob)
-        self._tell: Callable[[str], object] | None = None
-        self._told: set[Renamed] = set()
+        self._revisions = Revisions(git_dir, top or git_dir, self.reader, self.run, shallow=shallow, tell=tell)
 
     @classmethod
     def open(cls, start: Path, tell: Callable[[str], object] | None = None) -> Git:
@@ -64,9 +65,8 @@ class Git:
         if form != "sha1":
             raise SourceError(f"{start}: repositories with {form} object names are not supported yet", "use one with sha1 names")
         top = Path(lines[len(asked) - 1]) if done.returncode == 0 and len(lines) == len(asked) else None
-        git = cls(Path(common), top, shallow=shallow == "true", worktree_dir=Path(own))
+        git = cls(Path(common), top, shallow=shallow == "true", worktree_dir=Path(own), tell=tell)
         git._pool.warm()
-        git._tell = tell
         return git
 
     def __enter__(self) -> Git:
@@ -96,80 +96,19 @@ class Git:
 
         Such a name means the same in every clone, also where the commit of before is still there. Raises RevisionError when there is none.
         """
-        found = self._find(revision)
-        if found is None:
-            return self._by_old_name(revision)
-        return self._of_now(found) if self._spells(revision) else found
+        return self._revisions.resolve(revision)
 
     def new_name(self, sha: str) -> str:
         """What a commit of before the slimming is called now, as far as this clone knows; empty for any other."""
-        new = self._old_names.new_name(sha)
-        return "" if new == sha else new
+        return self._revisions.new_name(sha)
 
     def commit(self, sha: str) -> Commit:
         """By its 40 hex digits. Raises RevisionError when this clone lacks it."""
-        found = self._commits.get(sha) or self._find(sha)
-        if found is None:
-            raise self._unknown(sha)
-        return found
-
-    def _find(self, revision: str) -> Commit | None:
-        if not revision or "\n" in revision or "\0" in revision:
-            raise RevisionError(f"{revision!r} is not a revision")
-        # `^{commit}` looks through tags, and decides between objects with the same first digits. After `:/` it would be part of the text.
-        name = revision if revision.startswith(":/") else f"{revision}^{{commit}}"
-        with self.reader() as reader:
-            try:
-                found = reader.find(name)
-            except SourceError as error:
-                raise RevisionError(error.message, error.hint) from error
-        return None if found is None or found.kind != "commit" else self._remember(found)
-
-    def _by_old_name(self, revision: str) -> Commit:
-        match = SPELLED.match(revision)
-        renamed = self._old_names.find(match[1], fetch=self._tell is not None) if match else None
-        if match is None or renamed is None:
-            raise self._unknown(revision, match[1] if match else "")
-        commit = self._find(renamed.new + match[2])
-        if commit is None:
-            text = f"{renamed.old[:7]} is now {renamed.new[:7]}, and this clone has no {renamed.new[:12]}{match[2]}"
-            raise OldNameError(text, self._how_to_find(renamed.new))
-        self._say(renamed)
-        return commit
-
-    def _spells(self, revision: str) -> bool:
-        """Whether it begins with the name of a commit, and not with that of a branch."""
-        digits = re.match(r"[0-9a-f]{4,40}(?=[~^]|\Z)", revision)
-        found = self._find(digits[0]) if digits else None
-        return bool(digits and found and found.sha.startswith(digits[0]))
-
-    def _of_now(self, commit: Commit) -> Commit:
-        """The commit that took this one's place when the history was slimmed; itself where none did, or this clone does not have that."""
-        new = self._old_names.new_name(commit.sha)
-        found = self._find(new) if _FULL_SHA.match(new) else None
-        if found:
-            self._say(Renamed(commit.sha, new))
-        return found or commit
-
-    def _say(self, renamed: Renamed) -> None:
-        if self._tell and renamed.old != renamed.new and renamed not in self._told:
-            self._told.add(renamed)
-            self._tell(f"{renamed.old[:7]} is now {renamed.new[:7]}")
-
-    def _blob(self, name: str) -> bytes | None:
-        with self.reader() as reader:
-            found = reader.find(name)
-        return found.data if found and found.kind == "blob" else None
+        return self._revisions.commit(sha)
 
     def parents(self, commit: Commit, most: int = 2) -> list[Commit]:
         """The first of its parents, those that this clone has. Where a shallow clone ends there are none."""
-        if self.shallow and commit.sha in self._shallow_ends():
-            return []  # only looking would make git fetch it, with all of its history, if the clone is partial too
-        found = []
-        for sha in commit.parents[:most]:
-            with suppress(RevisionError):
-                found.append(self.commit(sha))
-        return found
+        return self._revisions.parents(commit, most)
 
     def ancestors(self, commit: Commit) -> Iterator[Commit]:
         """First parents from the nearest on, as far as this clone reaches."""
@@ -232,18 +171,6 @@ class Git:
         absent = self._promised.absent(commit.tree)
         return [entry for entry in entries if entry.home or entry.oid not in absent] if absent else entries
 
-    def _shallow_ends(self) -> list[str]:
-        """Read anew each time: a fetch may have deepened the clone."""
-        try:
-            return (self.git_dir / "shallow").read_text().split()
-        except FileNotFoundError:
-            return []
-
-    def _remember(self, found: GitObject) -> Commit:
-        commit = parse_commit(found)
-        self._commits[commit.sha] = commit
-        return commit
-
     def home(self, entry: Entry) -> Git:
         """The repository that holds the file: this one, or a submodule's."""
         return self._at(entry.home)
@@ -274,57 +201,6 @@ class Git:
             if entry.home:
                 self._submodules[entry.home] = module._submodules[entry.home]
             yield Entry(link.path + b"/" + entry.path, entry.mode, entry.oid, entry.home or home)
-
-    def _unknown(self, revision: str, digits: str = "") -> RevisionError:
-        """`digits`: what may have been meant as a commit's name."""
-        where = self.top or self.git_dir
-        if not _FULL_SHA.match(revision) and self._is_new(revision):
-            text = f"there is no commit yet on the current branch of {where}"
-            return RevisionError(text, "commit something: `git add` what belongs to it, then `git commit`")
-        text = f"no commit is named {revision!r} in {where}"
-        if digits and self._old_names.unreachable:
-            text += f", and the map of old names could not be asked for ({self._old_names.unreachable})"
-        short = "; a name from before slim-repo needs 7 digits or more" if SHORT.match(revision) else ""
-        return RevisionError(text, self._near(digits) + self._how_to_find(revision) + short)
-
-    def _near(self, digits: str) -> str:
-        names = self.run("rev-list", "--all", check=False).text.split() if digits else []
-        near = [name[:12] for name in self._old_names.near(digits, names)] if digits else []
-        return f"did you mean {' or '.join(near)}? If not: " if near else ""
-
-    def _is_new(self, revision: str) -> bool:
-        unborn = self.run("rev-parse", "--verify", "--quiet", "HEAD", check=False).returncode != 0
-        return unborn and (revision == "HEAD" or not self.run("for-each-ref", "--count=1").stdout)
-
-    def _how_to_find(self, revision: str) -> str:
-        if self.shallow:
-            return "this clone is shallow: `git fetch --unshallow` brings the rest of the history"
-        if _FULL_SHA.match(revision):
-            return "`git fetch origin " + revision + "` brings it, if a remote has it"
-        return "`git branch -a` and `git tag` list the names; `git fetch` brings new ones"
-
-
-def parse_commit(found: GitObject) -> Commit:
-    """Reads a commit object (git help cat-file; the format is fixed)."""
-    head, _, message = found.data.partition(b"\n\n")
-    tree, date, author, parents = "", 0, "", []
-    for line in head.split(b"\n"):
-        key, _, value = line.partition(b" ")
-        if key == b"tree":
-            tree = value.decode()
-        elif key == b"parent":
-            parents.append(value.decode())
-        elif key == b"author":
-            author = _person(value)[0]
-        elif key == b"committer":
-            date = _person(value)[1]
-    subject = message.decode("utf-8", "replace").strip().partition("\n")[0]
-    return Commit(found.oid, tree, tuple(parents), date, author, subject)
-
-
-def _person(value: bytes) -> tuple[str, int]:
-    match = _PERSON.match(value.decode("utf-8", "replace"))
-    return (match[1], int(match[2])) if match else ("", 0)
 
 
 def _runs_of_home(entries: Iterable[Entry]) -> Iterator[tuple[bytes, list[Entry]]]:
