@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from builder.cli import output
 from builder.cli.deploy import CLUSTER, Done
 from builder.cli.deploying import chosen_flows, deployment_of, require_image
-from builder.cli.starting import handler_of, who
+from builder.cli.person import who
+from builder.cli.starting import handler_of
 from builder.errors import AuthError, BuilderError, UsageError
 
 if TYPE_CHECKING:

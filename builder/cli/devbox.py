@@ -54,7 +54,7 @@ def up_command(name: str, revision: str, include: tuple[str, ...], gpus: int | N
     if include and revision:
         raise UsageError("--include goes with your tree as it is, not with --commit")
     from builder.cli.making import making
-    from builder.cli.starting import who
+    from builder.cli.person import who
 
     person, name = who(), _named(name)
     with making(repo, dry_run=dry_run) as maker:
@@ -218,7 +218,7 @@ def _execute(settings: Settings, name: str, words: Sequence[str]) -> int:
 def list_command(mine: bool, repo: Path | None, form: str) -> None:
     """List the boxes: whose, of which commit, and how they stand."""
     from builder.cli import wiring
-    from builder.cli.starting import who
+    from builder.cli.person import who
     from builder.devbox import boxes
 
     cluster = _cluster(wiring.load_settings((repo or Path.cwd()).absolute()))
@@ -297,7 +297,7 @@ def _cluster(settings: Settings) -> KubernetesCluster:
 
 
 def _named(name: str) -> str:
-    from builder.cli.starting import who
+    from builder.cli.person import who
     from builder.devbox.box import checked_name, name_for
 
     return checked_name(name) if name else name_for(who())

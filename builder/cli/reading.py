@@ -92,7 +92,7 @@ class Reader:
 
     @property
     def sources(self) -> Sources:
-        from builder.cli.starting import who
+        from builder.cli.person import who
         from builder.runs.words import Sources
 
         return Sources(self.objects, self.ledger, self.connect, who())
@@ -114,7 +114,7 @@ class Reader:
 
     def last_run(self) -> str:
         """The name of the last run of whoever asks. Raises UsageError when there is none."""
-        from builder.cli.starting import who
+        from builder.cli.person import who
         from builder.runs.lookup import last_run
 
         found = last_run(self.ledger, who())

@@ -49,7 +49,7 @@ def command(run: str, redo: str, wait: bool | None, repo: Path | None, form: str
 
 def _held(reader: Reader, seen: Seen) -> Seen:
     """The run, which nobody clears away from here on. Raises UsageError when somebody just did."""
-    from builder.cli.starting import who
+    from builder.cli.person import who
     from builder.runs.cleared import mark_used
 
     mark_used(reader.objects, seen.run, who())
@@ -57,7 +57,7 @@ def _held(reader: Reader, seen: Seen) -> Seen:
 
 
 def _go_on(maker: Maker, reader: Reader, seen: Seen, redo: str, wait: bool | None) -> RunResult:
-    from builder.cli.starting import who
+    from builder.cli.person import who
     from builder.runs import retry
     from builder.steps.request_file import kept_request
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from builder.cli import output, wiring
 from builder.cli.deploy import Done
 from builder.cli.deploying_to import noted, remembering
+from builder.cli.person import who
 from builder.cli.reading import Reader
-from builder.cli.starting import on_default_branch, who
+from builder.cli.starting import on_default_branch
 from builder.errors import RevisionError
 
 if TYPE_CHECKING:

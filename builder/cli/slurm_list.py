@@ -35,7 +35,7 @@ def show_jobs(reader: Reader, form: str, *, mine: bool = False) -> None:
     """With `mine` only those whose run was started by whoever asks. A cluster that does not answer is a warning, unless none does."""
     rows = _rows(reader)
     if mine:
-        from builder.cli.starting import who
+        from builder.cli.person import who
 
         rows = [row for row in rows if row.run and row.run.who == who()]
     if form == "json":

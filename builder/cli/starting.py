@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from builder.cli import output
+from builder.cli.person import who
 from builder.cli.wanted import check_externals, resolve_config, source_of
 from builder.errors import BuilderError, UsageError
 
@@ -140,13 +140,6 @@ def _label(flow: str, commit: Commit, snapshot: Snapshot | None) -> str:
     if snapshot is None or snapshot.commit == snapshot.head:
         return f"{flow}@{commit.sha[:7]} ({commit.subject})"
     return f"{flow}@wip-{commit.sha[:7]} ({snapshot.describe()})"
-
-
-def who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return f"uid {os.getuid()}"
 
 
 def on_default_branch(git: Git, commit: Commit) -> bool:

@@ -90,7 +90,7 @@ def _asked_for(name: str) -> bool:
 
 
 def _filter(reader: Reader, flow: str, revision: str, *, mine: bool) -> Filter:
-    from builder.cli.starting import who
+    from builder.cli.person import who
     from builder.runs.history import Filter
 
     commit = _commit(reader, revision) if revision else ""

@@ -19,7 +19,7 @@ def command(runs: tuple[str, ...], repo: Path | None) -> None:
     On Argo its pods are ended, on this machine its processes or its container; a run of another machine can only be
     stopped there. The ledger says who stopped it. A run that has ended stays as it is: that is no error.
     """
-    from builder.cli.starting import who
+    from builder.cli.person import who
     from builder.runs.stop import Stopper
 
     with reading(repo) as reader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Read = Callable[[str], bytes]
@@ -25,8 +25,8 @@ class Here:
     """`provider` is empty outside of CI; what is not known is empty, a pull request that is not known 0.
 
     `sha` is the commit that people pushed: on a pull request its head, and no merge that the CI system made. `branch` is one of the
-    repository itself, so a fork's build has none. `link` leads to the build. `wrong` are sentences on what was said and makes no sense: it
-    counts as not known.
+    repository itself, so a fork's build has none. `link` leads to the build, and `who` started it. `wrong` are sentences on what was said
+    and makes no sense: it counts as not known.
     """
 
     provider: str = ""
@@ -38,6 +38,7 @@ class Here:
     link: str = ""
     api: str = ""
     repository: str = ""
+    who: str = ""
     wrong: tuple[str, ...] = ()
 
 
@@ -54,7 +55,7 @@ def where_we_are(environ: Mapping[str, str], read: Read) -> Here:
 
 def _other(environ: Mapping[str, str]) -> Here:
     """What a job of another CI system sets itself: BUILDER_CI is its name."""
-    said = {name: environ.get(f"BUILDER_CI_{name.upper()}", "").strip() for name in ("sha", "branch", "tag", "link")}
+    said = {name: environ.get(f"BUILDER_CI_{name.upper()}", "").strip() for name in ("sha", "branch", "tag", "link", "who")}
     wrong = tuple(_nonsense(environ))
     if said["sha"] and not _SHA.match(said["sha"]):
         said["sha"] = ""
@@ -85,6 +86,7 @@ def _github(environ: Mapping[str, str], event: Mapping[str, Any]) -> Here:
         link=f"{server}/{repository}/actions/runs/{environ.get('GITHUB_RUN_ID', '')}",
         api=environ.get("GITHUB_API_URL", ""),
         repository=repository,
+        who=environ.get("GITHUB_ACTOR", ""),
     )
     pull = event.get("pull_request")
     return _of_pull(here, pull) if isinstance(pull, dict) else here
@@ -99,7 +101,7 @@ def _of_pull(here: Here, pull: Mapping[str, Any]) -> Here:
     fork = owner.lower() != here.repository.lower()
     branch, number = "" if fork else str(head.get("ref", "")), pull.get("number")
     sha = str(head.get("sha") or here.sha)
-    return Here(here.provider, sha, branch, "", number if isinstance(number, int) else 0, fork, here.link, here.api, here.repository)
+    return replace(here, sha=sha, branch=branch, tag="", pull=number if isinstance(number, int) else 0, fork=fork)
 
 
 def _circleci(environ: Mapping[str, str]) -> Here:
@@ -115,6 +117,7 @@ def _circleci(environ: Mapping[str, str]) -> Here:
         pull=_number(number),
         fork=fork,
         link=environ.get("CIRCLE_BUILD_URL", ""),
+        who=environ.get("CIRCLE_USERNAME", ""),
     )
 
 

@@ -89,7 +89,7 @@ def test_what_does_not_go_together(team: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_words_are_those_of_the_flow_that_is_named(team: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.cli.starting.who", lambda: "ada")
+    monkeypatch.setattr("builder.cli.person.who", lambda: "ada")
     sha = subprocess.run(["git", "rev-parse", "main"], capture_output=True, text=True, check=True).stdout.strip()
     write_run(root(team), "of-mine", commit=sha, flow="mine", scores={"a": 0.5})
     write_run(root(team), "of-another", commit="b" * 40, at=10)

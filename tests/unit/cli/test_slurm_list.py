@@ -58,7 +58,7 @@ def test_everybodys_jobs_with_their_runs(team: Path, capsys: pytest.CaptureFixtu
 
 
 def test_one_persons_and_as_names(team: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.cli.starting.who", lambda: "ada")
+    monkeypatch.setattr("builder.cli.person.who", lambda: "ada")
     assert frame.run(["status", "--slurm", "--mine", "-o", "name"]) == 0
     assert capsys.readouterr().out == "one.finetune-a2\n"
     assert frame.run(["status", "--slurm", "-o", "json"]) == 0

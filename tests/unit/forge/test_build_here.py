@@ -20,12 +20,14 @@ GITHUB = {
     "GITHUB_RUN_ID": "77",
     "GITHUB_API_URL": "https://api.github.com",
     "GITHUB_EVENT_PATH": "event.json",
+    "GITHUB_ACTOR": "ada",
 }
 CIRCLE = {
     "CIRCLECI": "true",
     "CIRCLE_SHA1": SHA,
     "CIRCLE_BRANCH": "topic",
     "CIRCLE_BUILD_URL": "https://circleci.com/gh/team/agent/7",
+    "CIRCLE_USERNAME": "ada",
 }
 LINK = "https://github.com/team/agent/actions/runs/77"
 
@@ -44,7 +46,7 @@ def test_a_machine_of_a_person_is_none() -> None:
 
 class TestGitHub:
     def test_a_push(self) -> None:
-        expected = Here("github", SHA, "topic", link=LINK, api="https://api.github.com", repository="team/agent")
+        expected = Here("github", SHA, "topic", link=LINK, api="https://api.github.com", repository="team/agent", who="ada")
         assert here(GITHUB, {"ref": "refs/heads/topic"}) == expected
 
     def test_a_tag(self) -> None:
@@ -53,7 +55,7 @@ class TestGitHub:
 
     def test_a_pull_request_is_of_its_head_and_not_of_the_merge(self) -> None:
         found = here({**GITHUB, "GITHUB_REF_NAME": "12/merge"}, pull({"full_name": "Team/Agent"}))
-        assert (found.sha, found.branch, found.pull, found.fork) == (HEAD, "topic", 12, False)
+        assert (found.sha, found.branch, found.pull, found.fork, found.who) == (HEAD, "topic", 12, False, "ada")
 
     @pytest.mark.parametrize("home", [{"full_name": "mallory/agent"}, None, {}, "text"])
     def test_a_fork(self, home: object) -> None:
@@ -78,7 +80,7 @@ class TestGitHub:
 
 class TestCircleCI:
     def test_a_push(self) -> None:
-        assert here(CIRCLE) == Here("circleci", SHA, "topic", link="https://circleci.com/gh/team/agent/7")
+        assert here(CIRCLE) == Here("circleci", SHA, "topic", link="https://circleci.com/gh/team/agent/7", who="ada")
 
     def test_a_tag(self) -> None:
         found = here({**CIRCLE, "CIRCLE_TAG": "v1", "CIRCLE_BRANCH": ""})
@@ -97,9 +99,9 @@ class TestCircleCI:
 
 class TestAnyOther:
     def test_what_a_job_says_itself(self) -> None:
-        said = {"SHA": SHA, "BRANCH": "topic", "LINK": "https://ci.example.org/7", "PULL": "12"}
+        said = {"SHA": SHA, "BRANCH": "topic", "LINK": "https://ci.example.org/7", "PULL": "12", "WHO": "ada"}
         environ = {"BUILDER_CI": "jenkins", **{f"BUILDER_CI_{name}": value for name, value in said.items()}}
-        assert here({**environ, **GITHUB}) == Here("jenkins", SHA, "topic", pull=12, link="https://ci.example.org/7")
+        assert here({**environ, **GITHUB}) == Here("jenkins", SHA, "topic", pull=12, link="https://ci.example.org/7", who="ada")
 
     def test_a_fork_has_no_branch_here(self) -> None:
         found = here({"BUILDER_CI": "jenkins", "BUILDER_CI_BRANCH": "main", "BUILDER_CI_FORK": "true"})
