@@ -121,7 +121,9 @@ def connects(family: int, address: str | tuple[str, int]) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored, and tests send it
+    # A shell starts its background jobs with the one ignored, nohup with the other; and tests send both.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.stash[MISSING] = Counter()
     config.stash[PLACES] = service_places(os.environ)
     for name in ("containerd", "buildkit", "base", "skopeo", "mlflow", "slurm", "charliecloud", "kueue"):
