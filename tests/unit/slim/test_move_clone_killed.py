@@ -22,6 +22,7 @@ n=$(flock "$COUNT" sh -c 'n=$(($(cat "$COUNT") + 1)); echo $n >"$COUNT"; echo $n
 [ "$n" = "$AT" ] && {{ kill -9 $PPID; exit 1; }}
 exec {git} "$@"
 """
+_GIT_S_OWN = 5  # how often git starts itself depends on time: so many fewer there may be
 HALF = """#!/bin/sh
 # The first transaction of the move is torn: git itself dies when it has changed some of the refs.
 case "$*" in *"slim-repo --move-clone"*) head -zn $((3 * {refs})) | {git} "$@"; kill -9 $PPID; sleep 5 ;; *) exec {git} "$@" ;; esac
@@ -108,7 +109,8 @@ def killed_everywhere(team: Team, prepared: Repository, tmp_path: Path, every: i
     everything = kept(original)
     for at in range(1, count + 1, every):
         again(prepared, original)
-        assert go(team, prepared, **watched(tmp_path, at)) == -signal.SIGKILL, at
+        killed = go(team, prepared, **watched(tmp_path, at)) == -signal.SIGKILL
+        assert killed or at > count - _GIT_S_OWN, at
         assert everything <= kept(prepared), at
         assert go(team, prepared) == 0, at
         assert state(prepared) == ended, at
