@@ -184,7 +184,11 @@ def _hint(done: Done, asked: Asked) -> None:
     if not any(_differs(applied) for applied in done.applied) and not done.recorded:
         state = "is live already" if asked.rollback else "is there as the settings say"
         output.note(f"{what} {state}; nothing to do")
-    elif not asked.look:
+    elif asked.look:
+        from builder.cli.foretelling import foretell
+
+        foretell(done, asked)
+    else:
         output.note(_became(what, done, asked))
 
 

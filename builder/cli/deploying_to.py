@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from builder.cli import output
 from builder.cli.deploy import CLUSTER, Done
 from builder.cli.deploying import chosen_flows, deployment_of, require_image
+from builder.cli.naming_place import check_place
 from builder.cli.person import who
 from builder.cli.starting import handler_of
 from builder.errors import AuthError, BuilderError, UsageError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 def deploy(maker: Maker, asked: Asked) -> Done:
     """Also what `--bootstrap` makes."""
+    if asked.place not in ("", CLUSTER):
+        check_place(maker.git, asked.place, asked.flows)
     commit = maker.git.resolve(asked.revision or "HEAD")
     if asked.bootstrap:
         return _bootstrap(maker, commit, asked)
@@ -48,18 +51,19 @@ def _to_cluster(maker: Maker, commit: Commit, flows: Sequence[str], asked: Asked
     cluster = connect(settings.namespace, settings.context)  # before anything is made
     deployment = deployment_of(maker, commit, flows)
     if asked.look:
-        return _told(foresee(cluster, deployment, prune=asked.prune, again=asked.again or asked.diff))
+        return _told(foresee(cluster, deployment, prune=asked.prune, again=asked.again or asked.diff), "would end")
     done = deploy(cluster, deployment, who(), prune=asked.prune, again=asked.again, remember=remembering(maker))
-    return _told([noted(applied) for applied in done])
+    return _told([noted(applied) for applied in done], "ended")
 
 
-def _told(done: list[Applied]) -> list[Applied]:
+def _told(done: list[Applied], ends: str) -> list[Applied]:
     from builder.deploy.schedules import ROLLED_BACK_FIELD
 
     for applied in done:
         for line in applied.differences:
             if line.startswith(ROLLED_BACK_FIELD):
-                output.note(f"schedule {applied.name} had been rolled back: {line.partition(': ')[2].partition(' ')[0]}")
+                left = line.partition('"')[2][:12]
+                output.note(f"somebody rolled schedule {applied.name} back from {left}; this deploy {ends} that")
     return done
 
 

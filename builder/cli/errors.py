@@ -31,6 +31,10 @@ _PLAIN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.
 """What the system says when rights, space or a directory are missing."""
 
 
+_NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What a group without a word raises: its help. Before click 8.2 it printed that by itself."""
+
+
 @dataclass
 class Flags:
     """What the global options said. They may stand before or after the command's name."""
@@ -65,6 +69,9 @@ def _explain(error: Exception, flags: Flags) -> int:
     if isinstance(error, BuilderError):
         output.error(error.message, error.hint)
         return flags.failed if error.exit_code == FAILED else error.exit_code
+    if isinstance(error, _NO_ARGUMENTS):
+        output.note(error.format_message())
+        return USAGE
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "builder"
         output.error(error.format_message(), _of_a_commit(error) or f"`{path} --help` shows what it takes")

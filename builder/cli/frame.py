@@ -82,8 +82,24 @@ def _invoke(argv: list[str], flags: Flags) -> Any:
     """What `root.main` does, but that it would make exit code 1 of every broken pipe."""
     if _COMPLETE in os.environ:
         return root.main(argv, prog_name="builder", complete_var=_COMPLETE, standalone_mode=False, obj=flags)
-    with root.make_context("builder", argv, obj=flags) as context:
-        return root.invoke(context)
+    try:
+        with root.make_context("builder", argv, obj=flags) as context:
+            return root.invoke(context)
+    except click.UsageError as error:
+        error.ctx = error.ctx or _context_of(argv)
+        raise
+
+
+def _context_of(words: Sequence[str]) -> click.Context:
+    """Of the command that is asked for: where an option lacks its value, click does not say whose it is."""
+    context = click.Context(root, info_name="builder")
+    for word in words:
+        if not isinstance(context.command, click.Group):
+            break
+        name = "run" if context.command is root and word not in commands.names() and _names_a_flow(word) else word
+        if command := context.command.get_command(context, name):
+            context = click.Context(command, parent=context, info_name=name)
+    return context
 
 
 def _set_verbose(ctx: click.Context, _: click.Parameter, value: bool) -> None:

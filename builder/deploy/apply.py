@@ -25,13 +25,14 @@ _NOTICED = 30.0  # seconds after which Argo's controller knows a template
 class Applied:
     """An object of the cluster, and what was done: `created`, `found`, `changed`, `removed`, or `unknown` to the settings.
 
-    `differences` says what was changed, a line for each field.
+    `differences` says what was changed, a line for each field; `before` what a schedule starts until then, as `cron.told` has it.
     """
 
     kind: str
     name: str
     done: str
     differences: tuple[str, ...] = ()
+    before: str = ""
 
 
 def ensure_template(cluster: Cluster, template: Mapping[str, Any]) -> tuple[Applied, bool]:

@@ -63,6 +63,12 @@ def commit_of(cron: Mapping[str, Any]) -> str:
     return str((cron["metadata"].get("labels") or {}).get("builder/commit", ""))
 
 
+def told(cron: Mapping[str, Any]) -> str:
+    """The commit that the CronWorkflow starts, for people: `8c1f0a2b3d4e Train on more clicks`; empty when it says none."""
+    subject = (cron["metadata"].get("annotations") or {}).get("builder/subject") or ""
+    return f"{commit_of(cron)[:12]} {subject}".strip()
+
+
 def request_of(cron: Mapping[str, Any]) -> Request:
     """What its runs are told. Raises DeployError when it is none of ours."""
     parameters = cron["spec"].get("workflowSpec", {}).get("arguments", {}).get("parameters") or ()

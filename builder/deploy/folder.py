@@ -9,6 +9,7 @@ from typing import Any
 
 from builder.deploy.apply import Applied
 from builder.deploy.compare import differences
+from builder.deploy.cron import told
 from builder.deploy.gitops import ORDER, for_gitops, place_of
 from builder.deploy.names import plain_kind
 from builder.errors import DeployError
@@ -167,4 +168,5 @@ def _kept(manifest: dict[str, Any], there: Mapping[str, Mapping[str, Any]]) -> d
 def _look(manifest: Mapping[str, Any], before: Mapping[str, Any] | None) -> Applied:
     changed = differences(manifest, before, exact=True) if before is not None else ()
     done = "created" if before is None else "changed" if changed else "found"
-    return Applied(plain_kind(manifest), manifest["metadata"]["name"], done, changed)
+    starts = told(before) if before is not None and manifest["kind"] == "CronWorkflow" else ""
+    return Applied(plain_kind(manifest), manifest["metadata"]["name"], done, changed, starts)

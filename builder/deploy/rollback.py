@@ -15,7 +15,7 @@ from builder.data.interface import Objects
 from builder.data.ledger import now
 from builder.deploy.apply import Applied, is_fresh
 from builder.deploy.compare import differences
-from builder.deploy.cron import commit_of, image_of, pointing, request_of, template_of, who
+from builder.deploy.cron import commit_of, image_of, pointing, request_of, template_of, told, who
 from builder.deploy.deployment import NOTICED
 from builder.deploy.history import ROLLBACK, Deployed, deployed
 from builder.deploy.names import MANAGED
@@ -161,4 +161,5 @@ def _pointed(cron: Mapping[str, Any], rollback: Rollback) -> Manifest:
 def _look(cron: Mapping[str, Any], pointed: Mapping[str, Any]) -> Applied:
     changed = differences(pointed, cron)
     same = template_of(cron) == pointed["spec"]["workflowSpec"]["workflowTemplateRef"]["name"]
-    return Applied("schedule", cron["metadata"]["name"], "changed" if changed and not same else "found", () if same else changed)
+    done = "changed" if changed and not same else "found"
+    return Applied("schedule", cron["metadata"]["name"], done, () if same else changed, told(cron))

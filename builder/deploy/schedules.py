@@ -9,7 +9,7 @@ from builder.cluster.interface import Cluster
 from builder.data.ledger import now
 from builder.deploy.apply import Applied
 from builder.deploy.compare import differences
-from builder.deploy.cron import commit_of, image_of
+from builder.deploy.cron import commit_of, image_of, told
 from builder.deploy.names import MANAGED
 from builder.errors import DeployError
 
@@ -35,13 +35,13 @@ def _look(cron: Mapping[str, Any], there: Mapping[str, Any] | None, *, again: bo
         raise DeployError(f"cronworkflow {name} is there, and builder did not make it", f"call [schedule.{name}] otherwise")
     changed = differences(without_suspend(cron), there)
     if not changed:
-        return Applied("schedule", name, "found")
+        return Applied("schedule", name, "found", before=told(there))
     left = (there["metadata"].get("annotations") or {}).get(ROLLED_BACK)
     if left and left == commit_of(cron) and not again:
         who = there["metadata"]["annotations"].get(DEPLOYER, "somebody")
         text = f"schedule {name} was rolled back from {left[:12]} by {who}, and would start it again"
         raise DeployError(text, "deploy a commit that mends it, or this one all the same: --again")
-    return Applied("schedule", name, "changed", (*changed, *([f'{ROLLED_BACK_FIELD}: "{left}" -> nothing'] if left else [])))
+    return Applied("schedule", name, "changed", (*changed, *([f'{ROLLED_BACK_FIELD}: "{left}" -> nothing'] if left else [])), told(there))
 
 
 def ensure_schedule(cluster: Cluster, cron: Mapping[str, Any], who: str, *, again: bool = False) -> tuple[Applied, str]:

@@ -126,6 +126,15 @@ class Request:
             raise SettingsError(f"[flow.{self.flow}] is too long for a run: {len(packed)} bytes, at most {_LONGEST}", hint)
         return packed
 
+    @staticmethod
+    def plain(text: str) -> dict[str, Any] | None:
+        """What `pack` made, of whatever release, as JSON has it; None where it made no such text."""
+        try:
+            found = json.loads(base64.urlsafe_b64decode(text.removeprefix(_PACKED))) if text.startswith(_PACKED) else None
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
     @classmethod
     def unpack(cls, text: str) -> Request:
         return cls.from_json(json.loads(base64.urlsafe_b64decode(text.removeprefix(_PACKED))))

@@ -133,6 +133,26 @@ def test_wrong_usage_ends_with_2(line: list[str], capsys: pytest.CaptureFixture[
     assert said.out == ""
 
 
+@pytest.mark.parametrize("group", ["base", "data", "devbox"])
+def test_a_group_without_a_word_is_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.run([group]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"Usage: builder {group} ")
+    assert "hint:" not in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "whose"),
+    [(["deploy", "--to"], "deploy"), (["base", "mirror", "--to"], "base mirror"), (["finetune@HEAD", "--on"], "run")],
+)
+def test_an_option_without_its_value(line: list[str], whose: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.run(line) == 2
+    said = capsys.readouterr().err
+    assert "requires an argument" in said
+    assert said.endswith(f"hint: `builder {whose} --help` shows what it takes\n")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

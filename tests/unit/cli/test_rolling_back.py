@@ -126,6 +126,10 @@ def test_looking_first(world: World) -> None:
     out, _ = world.said(*BACK, "--diff", code=1)
     assert out.startswith("schedule nightly would be changed\n")
     assert "would be changed" in world.said(*BACK, "--dry-run", "-o", "table")[0]
+    would = f"schedule nightly would start {world.shas[1][:12]} First instead of {world.shas[3][:12]} First\n"
+    out, told = world.said(*BACK, "--dry-run")
+    assert (out, would in told) == ("schedule/nightly\n", True), "names for scripts, sentences for people"
+    assert told.endswith("nothing is done yet; the same command without --dry-run does it\n")
     assert world.live == 3
     assert "deploys" not in root(world.tmp_path).folders()
     assert world.said(*BACK, "--to", world.shas[3], "--diff") == (

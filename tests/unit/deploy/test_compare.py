@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path as Directory
 from typing import Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from builder.deploy.compare import differences, without_others
+from tests.fixtures.requests import request_in
 
 NAMES = st.sampled_from(["name", "spec", "labels", "image", "args", "env", "value", "a", "b", "metadata"])
 LEAVES = st.one_of(st.booleans(), st.integers(-3, 3), st.text("ab{}\n", max_size=3), st.just(0.5))
@@ -122,3 +127,23 @@ def test_in_a_file_what_is_added_shows_unless_it_is_a_servers(wanted: dict[str, 
     place = random.choice(list(mappings(wanted)))
     at(there, place)["x-more"] = value
     assert differences(wanted, there, exact=True)
+
+
+def valued(value: str) -> dict[str, Any]:
+    return {"parameters": [{"name": "request", "value": value}]}
+
+
+def test_requests_are_told_field_by_field(tmp_path: Directory) -> None:
+    one = request_in(tmp_path)
+    other = replace(one, subject="Lower the rate", overrides=("lr=1",), origin=replace(one.origin, main=not one.origin.main))
+    lines = differences(valued(other.pack()), valued(one.pack()))
+    assert [line.partition(": ")[0].rpartition("].value.")[2] for line in lines] == ["origin.main", "overrides", "subject"]
+    assert lines[1].endswith(': [] -> ["lr=1"]')
+
+
+def test_what_is_no_request_or_says_the_same_is_a_difference_still(tmp_path: Directory) -> None:
+    packed = request_in(tmp_path).pack()
+    spaced = json.dumps(json.loads(base64.urlsafe_b64decode(packed.removeprefix("request-"))), indent=1)
+    again = "request-" + base64.urlsafe_b64encode(spaced.encode()).decode()
+    for there in (again, "request-", "request-%%%", "request-W10=", f"{packed[:-9]}", "other"):
+        assert len(differences(valued(packed), valued(there))) == 1, there

@@ -252,7 +252,7 @@ def test_a_run_carries_the_spec_of_a_template_that_argo_may_not_know(tmp_path: P
         ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, ("a.b[1]: 3 -> 2",)),
         ({"a": [1]}, {"a": [1, 2]}, ("a: [1, 2] -> [1]",)),
         ({"a": [{"name": "x", "v": 1}]}, {"a": [{"name": "x", "v": 2, "more": 0}]}, ("a[x].v: 2 -> 1",)),
-        ({"a": "x" * 200}, {"a": ""}, (f'a: "" -> "{"x" * 96}...',)),
+        ({"a": "x" * 200}, {"a": ""}, (f'a: "" -> "{"x" * 95}..."',)),
         ({"metadata": {"namespace": "a"}}, {"metadata": {"namespace": "b"}}, ()),
         ({"a": {}}, {"a": "text"}, ('a: "text" -> {}',)),
         ({"a": True}, {"a": 1}, ("a: 1 -> true",)),
