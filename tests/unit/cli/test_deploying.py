@@ -85,6 +85,9 @@ def test_a_data_root_that_pods_cannot_reach(tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "manifests").exists()
     assert frame.run(["deploy", "--to", "manifests", "--dry-run"]) == 1
     assert "has no image yet, so nobody knows its templates" in capsys.readouterr().err
+    assert frame.run(["deploy", "--to", "HEAD"]) == 2
+    assert "git knows a commit of that name" in capsys.readouterr().err
+    assert not (tmp_path / "HEAD").exists()
 
 
 def labelled(kind: str, name: str = "x", **labels: str) -> dict[str, object]:
