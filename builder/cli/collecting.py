@@ -68,7 +68,7 @@ class Plans:
         for kind, verdicts in self.verdicts.items():
             kept = Counter(verdict.group or verdict.why for verdict in verdicts if not verdict.goes)
             told = ", ".join(f"{count} {group}" for group, count in kept.most_common())
-            output.note(f"{kind}: {sum(kept.values())} stay" + (f": {told}" if told else ""))
+            output.note(f"{kind}: {sum(kept.values())} {'stays' if sum(kept.values()) == 1 else 'stay'}" + (f": {told}" if told else ""))
             for line in self.collectors[kind].remarks():
                 output.note(line)
 

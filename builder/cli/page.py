@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli import output
 from builder.errors import DataError, UsageError
-from builder.model.units import size
+from builder.model.units import nouns, size
 
 if TYPE_CHECKING:
     from builder.cli.reading import Reader
@@ -19,6 +19,8 @@ def write_file(reader: Reader, file: Path, flow: str, most: int | None) -> None:
     from builder.files import write_whole
     from builder.page.html import page
 
+    if str(file) == "-":
+        raise UsageError("--html writes a file, and - names none", "name one: --html page.html")
     if file.is_dir():
         raise UsageError(f"{file} is a directory", f"name a file in it: --html {file / 'page.html'}")
     if not file.parent.is_dir():
@@ -55,7 +57,7 @@ def facts_of(reader: Reader, flow: str, most: int | None) -> Facts:
 
 
 def _say(facts: Facts, length: int) -> None:
-    counted = ((len(facts.commits), "commits"), (len(facts.images.by_commit), "images"), (len(facts.runs), "runs"))
-    output.note(f"{', '.join(f'{count:,} {what}' for count, what in counted)}; {size(length)}")
+    counted = ((len(facts.commits), "commit"), (len(facts.images.by_commit), "image"), (len(facts.runs), "run"))
+    output.note(f"{', '.join(f'{count:,} {nouns(count, what)}' for count, what in counted)}; {size(length)}")
     for note in facts.notes:
         output.warn(note)

@@ -59,8 +59,13 @@ def show_plan(task: Task, found: Found, bench: Bench, need: Need, usual: Usual, 
         output.document({**_about(task, found, bench), "next": tests, "cost": cost})
         return
     _table(task, found, bench)
-    output.note(f"next to be tested: {', '.join(sha[:7] for sha in tests) or 'nothing'}")
-    output.note(words_of(need, usual))
+    if tests:
+        output.note(f"next to be tested: {', '.join(sha[:7] for sha in tests)}")
+        output.note(words_of(need, usual))
+    else:
+        names = ", ".join(_label(bench, sha) for sha in found.step.suspects)
+        one = "the first bad commit" if len(found.step.suspects) == 1 else "the first bad commit is one of these"
+        output.note(f"nothing is left to be tested; {one}: {names}; without --dry-run the same command tells more of it")
 
 
 def show_end(task: Task, found: Found, bench: Bench, form: str) -> None:
@@ -104,6 +109,9 @@ def _doubt(task: Task, found: Found, comparison: Comparison) -> tuple[str, str] 
 
 
 def _warnings(task: Task, found: Found) -> Iterator[str]:
+    known = found.opinions.get(task.good)
+    if known and known.verdict == "skip":
+        yield f"the good end {task.good[:12]} was not tested, but believed: {known.why}"
     for old, new in contradictions(task.graph, found.verdicts):
         yield f"{old[:7]} is bad, and {new[:7]}, which comes after it, is good: there is noise, or more than one change"
 

@@ -63,6 +63,8 @@ def command(
 
             _check_somewhere(reader)
             write_file(reader, html, flow, last)
+            if _is_unknown(reader, flow) and not reader.runs(_filter(reader, flow, "", mine=False), 1):
+                output.warn(_nothing(reader, flow))
             return
         if slurm:
             from builder.cli.slurm_list import show_jobs
@@ -137,10 +139,14 @@ def _check_somewhere(reader: Reader) -> None:
         raise SourceError(f"{reader.start} is in no git repository, and there is no builder.toml", "name the repository with --repo DIR")
 
 
+def _is_unknown(reader: Reader, flow: str) -> bool:
+    return bool(flow) and flow not in reader.settings.flow
+
+
 def _nothing(reader: Reader, flow: str) -> str:
     """Whoever looks in the wrong place, or for what is not there, should see it."""
     _check_somewhere(reader)
-    if flow and flow not in reader.settings.flow:
+    if _is_unknown(reader, flow):
         known = ", ".join(sorted(reader.settings.flow)) or "none"
         return f"no run of {flow} in {reader.objects.name}, nor a [flow.{flow}] in the settings; flows here: {known}"
     return f"no such run in {reader.objects.name} yet; `builder run FLOW` starts one"

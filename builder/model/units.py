@@ -39,4 +39,9 @@ def age(seconds: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 layer`, `3 layers`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count} {nouns(count, noun)}"
+
+
+def nouns(count: int, noun: str) -> str:
+    """The word alone: `layer` of one, else `layers`."""
+    return noun if count == 1 else f"{noun}s"

@@ -43,6 +43,8 @@ def test_what_is_the_same(reader: Reader, shown: tuple[str, ...], printed: str) 
     ("shown", "printed"),
     [
         (("found 3 runs",), "found 3 images"),
+        (("found 3 runs",), "found 4 runs"),
+        (("9 commits, 9 of them have new names",), "9 commits, 3 of them have new names"),
         (("one",), "one\ntwo"),
         (("one", "two"), "one"),
         (("two", "one"), "one\ntwo"),

@@ -61,6 +61,9 @@ def test_the_commit_its_author_what_it_changed_and_both_runs(make: Make, capsys:
     assert len(team.started) == 4, "it said that there are five at most"
 
     before = list(team.started)
+    _, err = said(capsys, "--good", good, "--metric", "click<0.8", "--dry-run")
+    assert f"nothing is left to be tested; the first bad commit: {blame[:7]} " in err
+    assert "0 runs" not in err
     found = json.loads(said(capsys, "--good", good, "--metric", "click<0.8", "-o", "json")[0])
     assert set(found) == {"schema", *DOCUMENTS["builder bisect"].keys}
     assert set(found["tested"][0]) == set(DOCUMENTS["builder bisect"].parts["tested"])

@@ -97,6 +97,16 @@ def test_what_it_does_not_go_with(team: Path, capsys: pytest.CaptureFixture[str]
     assert not (team / "page.html").exists()
 
 
+def test_a_flow_that_is_none_and_a_file_that_is_none(team: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "warning: no run of nope in " in said(capsys, "status --html page.html --flow nope")[1]
+    write_run(root(team), "one", flow="nope")
+    _, note = said(capsys, "status --html page.html --flow nope")
+    assert "warning" not in note
+    assert "commits, 0 images, 1 run; " in note
+    assert "--html writes a file, and - names none" in said(capsys, "status --html -", 2)[1]
+    assert not (team / "-").exists()
+
+
 def test_places_that_are_none(team: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (team / "folder").mkdir()
     assert "folder is a directory" in said(capsys, "status --html folder", 2)[1]
