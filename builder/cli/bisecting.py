@@ -65,7 +65,10 @@ def _measuring(maker: Maker, wanted: Wanted, commit: Commit) -> Wanted:
     """Only what the metric needs is evaluated, unless the command line says otherwise. Raises UsageError when nothing measures it."""
     from builder.runs.prepare import Overrides, choose_flow, chosen_evals
 
-    flow, metric = choose_flow(wanted.flow, maker.settings_at(commit)), wanted.metric
+    try:
+        flow, metric = choose_flow(wanted.flow, maker.settings_at(commit)), wanted.metric
+    except SettingsError as error:
+        raise SettingsError(error.message, "no run of that commit can be; name another one with --bad") from error
     if flow.file or metric.is_loss or not flow.evals:
         return wanted
     if wanted.overrides.evals and metric.name not in wanted.overrides.evals:
@@ -148,6 +151,11 @@ class Bench:
         from builder.runs.comparing import Side
 
         return Side(f"{sha[:7]} ({word})", sha, tuple(self.runs[run] for run in self.look(sha).values))
+
+    def refusal(self, sha: str) -> str:
+        """Why the commit cannot be run; empty when it can, as far as is known before it is tried."""
+        point = self._point(sha)
+        return point.message if isinstance(point, BuilderError) else ""
 
     def start(self, sha: str) -> None:
         try:

@@ -11,13 +11,14 @@ import click
 
 from builder.cli import output
 from builder.cli.sections import Sectioned
-from builder.errors import BuilderError, UnansweredError
+from builder.errors import BuilderError, UnansweredError, UsageError
 
 if TYPE_CHECKING:
     from builder.cli.collecting import Plans
     from builder.cluster.interface import WideCluster
     from builder.collect.scene import Scene
     from builder.settings import Settings
+    from builder.stores.interface import Store
 
 KINDS = ("images", "templates", "runs", "logs", "checkouts", "checkpoints")
 """As builder/collect/kinds.py has them: help imports none of that."""
@@ -118,6 +119,7 @@ def _scene(
         limits = reader.settings.gc
         days, last = limits.keep_days if keep_days is None else keep_days, limits.keep_last if keep_last is None else keep_last
         store = open_store(to, reader.settings)
+        _check_named(to, store)
         try:
             made = workshop(store, to, reader.settings, lambda _: None)
             ask = _connector(reader.settings)
@@ -125,6 +127,12 @@ def _scene(
             yield Scene(*lie, ask, days, last, made, dry, output.note, output.warn, kinds, unknown=unknown)
         finally:
             store.close()
+
+
+def _check_named(to: str, store: Store) -> None:
+    """Raises UsageError for a directory that is named and is not there: one written wrong would look like one that is clean."""
+    if to.startswith("oci:") and not (directory := Path(store.name.removeprefix("oci:"))).is_dir():
+        raise UsageError(f"--to {to}: there is no directory {directory}", "`builder image --to` writes one")
 
 
 def _connector(settings: Settings) -> Callable[[str, str], WideCluster]:

@@ -75,7 +75,7 @@ def show_end(task: Task, found: Found, bench: Bench, form: str) -> None:
     blame = blame_of(bench.git, task, found)
     comparison = compare_sides(bench.reader, bench.flow, [bench.side(blame.before, "good"), bench.side(blame.commit.sha, "bad")])
     doubt = _doubt(task, found, comparison)
-    for text in (warnings := list(_warnings(task, found))):
+    for text in (warnings := list(_warnings(task, found, bench))):
         output.warn(text)
     if form == "json":
         more = {"warnings": warnings, "started": bench.started, "comparison": comparison_json(comparison)}
@@ -108,10 +108,11 @@ def _doubt(task: Task, found: Found, comparison: Comparison) -> tuple[str, str] 
     return None
 
 
-def _warnings(task: Task, found: Found) -> Iterator[str]:
+def _warnings(task: Task, found: Found, bench: Bench) -> Iterator[str]:
     known = found.opinions.get(task.good)
-    if known and known.verdict == "skip":
-        yield f"the good end {task.good[:12]} was not tested, but believed: {known.why}"
+    why = known.why if known and known.verdict == "skip" else "" if known else bench.refusal(task.good)
+    if why:
+        yield f"the good end {task.good[:12]} was not tested, but believed: {why}"
     for old, new in contradictions(task.graph, found.verdicts):
         yield f"{old[:7]} is bad, and {new[:7]}, which comes after it, is good: there is noise, or more than one change"
 

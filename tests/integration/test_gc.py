@@ -268,6 +268,12 @@ def test_the_help_knows_the_defaults(builder: Builder) -> None:
     assert f"Default: [gc] keep_last, {GcSettings().keep_last}." in said
 
 
+def test_a_directory_that_is_not_there_is_not_one_that_is_clean(here: Repository, builder: Builder, tmp_path: Path) -> None:
+    err = builder("gc", "images", "--dry-run", "--to", f"oci:{tmp_path}/misspelt", code=2).err
+    assert f"there is no directory {tmp_path}/misspelt" in err
+    assert "nothing to delete" in builder("gc", "images", "--dry-run").err, "the configured one that nobody has written to yet"
+
+
 def test_a_daemon_has_its_own_way(here: Repository, builder: Builder) -> None:
     assert "docker image prune" in builder("gc", "images", "--to", "docker:", code=2).err
 

@@ -280,6 +280,28 @@ def test_dates_are_those_of_the_runs(facts: Facts, page: Page, tmp_path: Path) -
     assert all(first <= text <= "05-15" for text in texts(page, "figure svg text.x"))
 
 
+def test_the_first_day_fills_the_room(facts: Facts, page: Page, tmp_path: Path) -> None:
+    day = tuple(seen for seen in facts.runs if seconds_of(seen.started) > NOW - 5 * 3600)
+    show(page, replace(facts, runs=day), tmp_path, "scores")
+    picture = "[...document.querySelectorAll('figure svg')].find(one => one.querySelectorAll('.dot').length > 1)"
+    places = page.value(f"[...{picture}.querySelectorAll('.dot')].map(one => +one.getAttribute('cx'))")
+    assert max(places) - min(places) > page.value(f"{picture}.getBoundingClientRect().width") / 2
+
+
+def test_a_run_that_looks_back_is_beside_the_line(facts: Facts, page: Page, tmp_path: Path) -> None:
+    """As one of a search, or of somebody who repeats an old one."""
+    commits = {commit.sha: commit for commit in facts.commits}
+    ended = [seen for seen in facts.runs if (seen.flow, seen.state) == ("finetune", "succeeded") and seen.commit in commits]
+    (first, second, third, last) = reversed(list({seen.commit: seen for seen in ended}.values())[-4:])
+    assert first.started < second.started < third.started < last.started
+    newest_first = tuple(commits[seen.commit] for seen in (last, second, third, first))
+    show(page, replace(facts, commits=newest_first, runs=(last, third, second, first)), tmp_path, "scores")
+    picture = "document.querySelector('figure svg')"
+    assert len(page.value(f"[...{picture}.querySelectorAll('.dot')].map(String)")) == 4
+    assert len(re.findall("[ML]", page.value(f"{picture}.querySelector('.line').getAttribute('d')"))) == 3
+    assert texts(page, "section.card p.note")[0].endswith(" since the one before; 1 run of earlier commits beside the line")
+
+
 def test_years_are_named_where_there_are_several(facts: Facts, page: Page, tmp_path: Path) -> None:
     commits = tuple(replace(commit, date=NOW - number * DAY / 2) for number, commit in enumerate(facts.commits))
     show(page, replace(facts, commits=commits), tmp_path, "overview")

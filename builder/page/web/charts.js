@@ -13,7 +13,7 @@ function chart(label, series, { dates = false, log = false, dots = false, height
   if (!all.length) return h("p", { class: "note" }, "Nothing to draw.");
   const x = scale(
     all.map((point) => point[0]),
-    { shortest: dates ? A_DAY : 0 },
+    { alone: dates ? A_DAY : 0 },
   );
   const y = scale(
     all.map((point) => point[1]),
@@ -70,13 +70,12 @@ function chart(label, series, { dates = false, log = false, dots = false, height
   return figure;
 }
 
-// From the least value to the greatest, with some room around them; never shorter than `shortest`.
-function scale(values, { log = false, room = 0, shortest = 0 } = {}) {
+// From the least value to the greatest, with some room around them; `alone`: how much it is where all are the same.
+function scale(values, { log = false, room = 0, alone = 0 } = {}) {
   const on = log ? Math.log10 : (value) => value;
   const [first, last] = [Math.min(...values), Math.max(...values)];
   let [least, most] = [on(first), on(last)];
-  const wanted = shortest || (least === most ? (log ? 2 : Math.abs(least) * 0.2 || 2) : 0);
-  const more = Math.max(0, wanted - (most - least)) / 2 + (most - least) * room;
+  const more = least === most ? (alone || (log ? 2 : Math.abs(least) * 0.2 || 2)) / 2 : (most - least) * room;
   [least, most] = [least - more, most + more];
   return { first, last, least, most, log, part: (value) => (on(value) - least) / (most - least) };
 }

@@ -35,6 +35,17 @@ function scored(flow, action, among) {
   return found.sort((a, b) => a.started - b.started);
 }
 
+// Without those of commits that are older than one that ran before: such a run looks back, as those of a search do.
+function forward(found) {
+  let newest = commits.length;
+  return found.filter((run) => {
+    const at = commitOf.get(run.commit)?.index ?? newest;
+    if (at > newest) return false;
+    newest = at;
+    return true;
+  });
+}
+
 function actionsOf(flow, among) {
   const found = new Set(among.filter((run) => run.flow === flow).flatMap((run) => Object.keys(run.scores)));
   return [...found].sort();

@@ -158,7 +158,8 @@ function sizes() {
     .map(([kind, size]) => [KINDS[kind] ?? kind, size, `kind-${kind}`]);
   const saved = alone ? Math.round(1000 * (1 - stored / alone)) / 10 : 0;
   const legend = parts.map(([name, size, kind]) => [h("span", { class: `key ${kind}` }, `${name} ${bytes(size)}`), " "]);
-  const made = commits.filter((commit) => commit.image).slice(0, -1);
+  const made = commits.filter((commit) => commit.image);
+  const first = made.pop().image.new;
   const middle = made.map((commit) => commit.image.new).sort((a, b) => a - b)[Math.floor(made.length / 2)];
   const more = tagged > images ? ` The store has images of ${counted(tagged, "commit")} altogether.` : "";
   return section(
@@ -180,7 +181,9 @@ function sizes() {
           words: bytes,
         })
       : null,
-    made.length > 1 ? h("p", { class: "note" }, "What each commit's image added to the store.") : null,
+    made.length > 1
+      ? h("p", { class: "note" }, `What each commit's image added to the store; the first, with ${bytes(first)}, is not in the line.`)
+      : null,
   );
 }
 

@@ -1,4 +1,4 @@
-// Every score of every flow, over time.
+// Every score of every flow, over time. The line goes where commits do.
 
 function scoresView(main) {
   const place = h("div", { class: "charts" });
@@ -29,10 +29,11 @@ function medians(points) {
 }
 
 function scoreChart(flow, action, found) {
-  const points = found.filter((run) => run.scores[action] !== null).map((run) => [run.started, run.scores[action], run.run]);
+  const there = found.filter((run) => run.scores[action] !== null);
+  const [points, onward] = [there, forward(there)].map((some) => some.map((run) => [run.started, run.scores[action], run.run]));
   const holes = found.length - points.length;
-  const last = points.at(-1);
-  const change = points.length > 1 ? last[1] - points.at(-2)[1] : 0;
+  const last = onward.at(-1);
+  const change = onward.length > 1 ? last[1] - onward.at(-2)[1] : 0;
   return h(
     "section",
     { class: "card" },
@@ -44,8 +45,9 @@ function scoreChart(flow, action, found) {
         ? [`last `, link("run", last[2], number(last[1])), change ? `, ${change > 0 ? "+" : ""}${number(change)} since the one before` : ""]
         : "no score",
       holes ? `; ${counted(holes, "hole")}` : "",
+      there.length > onward.length ? `; ${counted(there.length - onward.length, "run")} of earlier commits beside the line` : "",
     ),
-    chart(`${action} of ${flow}, over time`, [{ name: action, points, line: points.length > MANY ? medians(points) : points }], {
+    chart(`${action} of ${flow}, over time`, [{ name: action, points, line: onward.length > MANY ? medians(onward) : onward }], {
       dates: true,
       dots: true,
     }),

@@ -109,6 +109,17 @@ def test_what_cannot_be_made_or_run_is_passed_over(make: Make, capsys: pytest.Ca
     assert len([run for run in team.started if run.startswith(f"finetune-{team.shas[2][:7]}")]) == 1
 
 
+def test_ends_that_cannot_be_run(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    team = make("no image", "0.9", "0.6", "no image", "0.6")
+    _, err = said(capsys, "--good", team.shas[1], "--bad", team.shas[3], "--metric", "click<0.8", code=2)
+    assert "name another one with --bad" in err
+    words = ("--bad", team.shas[2], "--metric", "click<0.8", "--yes")
+    said(capsys, "--good", team.shas[1], *words)
+    out, err = said(capsys, "--good", team.shas[0], *words)
+    assert f"{team.shas[2][:7]}" in out
+    assert f"the good end {team.shas[0][:12]} was not tested, but believed: builder.toml" in err
+
+
 def test_repeats_outvote_noise_and_it_refuses_where_there_is_nothing_else(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     team = make("0.9", "0.9 0.3 0.9", "0.6 0.6 0.6")
     words = ("--good", team.shas[0], "--metric", "click<0.8", "--yes")
