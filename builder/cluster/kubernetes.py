@@ -41,28 +41,37 @@ _MANAGER = "builder"
 _PAGE = 200
 _TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of an answer
 _AGAIN = 3
+_WHERE = "set KUBECONFIG, or [deploy] context in the settings; `kubectl config view` reads the same file"
 _HINT = "is the cluster reachable? `kubectl get namespaces` asks the same server"
 
 
 def connect(namespace: str, context: str = "") -> KubernetesCluster:
     """The cluster of the kubeconfig ($KUBECONFIG), of its `context` if one is named; inside a pod that pod's own.
 
-    Raises ClusterError when nothing says where a cluster is. Nothing is asked yet.
+    Raises ClusterError when nothing says where a cluster is, or what says so cannot be read. Nothing is asked yet.
     """
+    import yaml
     from kubernetes import client, config
 
+    file = os.environ.get("KUBECONFIG") or _KUBECONFIG  # the library reads the variable once, when it is imported
     try:
         if _IN_CLUSTER.exists() and not os.environ.get("KUBECONFIG"):
             configuration = client.Configuration()
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         else:
             configuration = client.Configuration()
-            file = os.environ.get("KUBECONFIG") or _KUBECONFIG  # the library reads the variable once, when it is imported
             config.load_kube_config(file, context or None, configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError, ValueError) as error:
-        raise ClusterError(f"no cluster: {error}", "set KUBECONFIG, or [deploy] context in the settings") from error
+        raise ClusterError(f"no cluster: {_named(file, error)}", _WHERE) from error
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:  # the library takes for granted what a kubeconfig looks like
+        raise ClusterError(f"no cluster: {file} is no kubeconfig: {' '.join(str(error).split())[:200]}", _WHERE) from error
     configuration.retries = False
     return KubernetesCluster(client.ApiClient(configuration), namespace)
+
+
+def no_namespace(namespace: str, server: str) -> ClusterError:
+    hint = "`builder deploy --bootstrap` makes it; [deploy] namespace and context name another"
+    return ClusterError(f"there is no namespace {namespace} at {server}", hint)
 
 
 class KubernetesCluster:
@@ -215,9 +224,16 @@ class KubernetesCluster:
             return AuthError(
                 f"{where}: {said or status}", "`builder deploy --bootstrap` makes the accounts and roles; `builder doctor` checks them"
             )
+        if status == 404 and said.startswith("namespaces "):
+            return no_namespace(self._namespace, self.server)
         if status == 404:
             return ClusterError(f"{where}: there is none", "is Argo Workflows installed? `builder deploy --bootstrap` makes the namespace")
         return ClusterError(f"{where}: {said or 'status'} ({status})", _HINT if status >= 500 else "")
+
+
+def _named(file: str, error: Exception) -> str:
+    """What was said, with the file's name where it is not in it."""
+    return str(error) if file in str(error) else f"{file}: {error}"
 
 
 def _plain(error: Exception) -> str:

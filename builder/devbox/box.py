@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ _WITHOUT = 'sleep "$1"'
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A box to be: `keys` are the public keys that may enter, a line each; `ssh`: whether the image has this tool, which serves it."""
+    """A box to be: `keys` are the public keys that may enter, a line each; `ssh`: whether the image has this tool, which serves it;
+    `gpus`: as many, and no others; None takes what runs."""
 
     name: str
     who: str
@@ -34,11 +35,13 @@ class Wanted:
     subject: str
     keys: str
     ssh: bool = True
+    gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box that is there. `state`: `starting`, `running`, `stopping`, `stopped` (by itself: idle) or `failed`; `detail` says why."""
+    """A box that is there. `state`: `starting`, `running`, `stopping`, `stopped` (by itself: idle) or `failed`; `detail` says why.
+    `gpus` and `idle` (seconds) are what it was given when it was started."""
 
     name: str
     who: str
@@ -49,6 +52,8 @@ class Box:
     started: str
     ssh: bool
     detail: str = ""
+    gpus: int = 0
+    idle: int = 0
 
 
 def checked_name(name: str) -> str:
@@ -138,7 +143,16 @@ def box_of(found: Mapping[str, Any]) -> Box:
     state, detail = ("stopping", "") if metadata.get("deletionTimestamp") else _state(status)
     who, commit, subject, reference = (told.get(name, "") for name in (WHO, COMMIT, SUBJECT, REFERENCE))
     started = metadata.get("creationTimestamp", "")
-    return Box(metadata["labels"][LABEL], who, commit, subject, reference, state, started, told.get(SSH) == "yes", detail)
+    gpus, idle = _given((found.get("spec") or {}).get("containers") or ())
+    return Box(metadata["labels"][LABEL], who, commit, subject, reference, state, started, told.get(SSH) == "yes", detail, gpus, idle)
+
+
+def _given(containers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """GPUs, and seconds until it stops. Of all that a pod asks for, only devices have a `/` in their name."""
+    mine: Mapping[str, Any] = next((one for one in containers if one["name"] == CONTAINER), {})
+    limits = (mine.get("resources") or {}).get("limits") or {}
+    idle = next((one.get("value", "") for one in mine.get("env") or () if one["name"] == IDLE), "")
+    return sum(int(count) for name, count in limits.items() if "/" in name), int(idle or 0)
 
 
 def _state(status: Mapping[str, Any]) -> tuple[str, str]:

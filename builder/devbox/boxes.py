@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from builder.cluster.interface import Cluster
+from builder.cluster.kubernetes import no_namespace
 from builder.deploy.names import MANAGED
 from builder.devbox import contract
 from builder.devbox.box import CONTAINER, LABEL, WHO, Box, Wanted, box_of, home_claim, pod, pod_name
-from builder.errors import ClusterError, UsageError
+from builder.errors import AuthError, ClusterError, UsageError
+from builder.model.units import plural
 from builder.settings import DevboxSettings
 
 PODS, HOMES = "pods", "persistentvolumeclaims"
 _LOOK_EVERY = 1.0
+_TIME = re.compile(r"\A\d{4}-\d\d-\d\dT\S+Z ")
 _GONE_AFTER = 120.0  # seconds that a node may take to let go of a pod
 
 Tell = Callable[[str], None]
@@ -33,14 +38,12 @@ def find(cluster: Cluster, name: str) -> Box | None:
 def start(cluster: Cluster, wanted: Wanted, settings: DevboxSettings, pull_secrets: tuple[str, ...] = ()) -> bool:
     """Makes the box; False when it is there, starting or running, just so. One that has stopped is made anew, on the same home.
 
-    Raises UsageError when the name is somebody else's, or the box runs another commit.
+    Raises UsageError when the name is somebody else's, or the box runs another commit, or with other GPUs than were asked for.
     """
     there = find(cluster, wanted.name)
     _same_person(cluster, wanted)
     if there and there.state in ("starting", "running"):
-        if there.reference != wanted.reference:
-            hint = f"`builder devbox stop {wanted.name}` first: its home stays; or name another box"
-            raise UsageError(f"box {wanted.name} runs {there.commit[:12]} {there.subject}", hint)
+        _same_box(there, wanted)
         return False
     if there:
         _remove_pod(cluster, wanted.name)
@@ -49,12 +52,34 @@ def start(cluster: Cluster, wanted: Wanted, settings: DevboxSettings, pull_secre
     return True
 
 
+def _same_box(there: Box, wanted: Wanted) -> None:
+    hint = f"`builder devbox stop {wanted.name}` first: its home stays; or name another box"
+    if there.reference != wanted.reference:
+        raise UsageError(f"box {wanted.name} runs {there.commit[:12]} {there.subject}", hint)
+    if wanted.gpus is not None and wanted.gpus != there.gpus:
+        raise UsageError(f"box {wanted.name} runs with {plural(there.gpus, 'GPU')}", hint)
+
+
 def _same_person(cluster: Cluster, wanted: Wanted) -> None:
     """The home says whose a name is, also while there is no pod."""
-    home = cluster.get(HOMES, f"{pod_name(wanted.name)}-home")
-    owner = ((home or {}).get("metadata", {}).get("annotations") or {}).get(WHO, wanted.who)
-    if owner != wanted.who:
+    owner = owner_of(cluster, wanted.name)
+    if owner not in ("", wanted.who):
         raise UsageError(f"box {wanted.name} is {owner}'s", "name another one: builder devbox up NAME")
+
+
+def owner_of(cluster: Cluster, name: str) -> str:
+    """Who started it first, by its home, or by the box where there is no home; empty when neither is there."""
+    home = cluster.get(HOMES, f"{pod_name(name)}-home")
+    owner = str(((home or {}).get("metadata", {}).get("annotations") or {}).get(WHO, ""))
+    box = None if owner else find(cluster, name)
+    return box.who if box else owner
+
+
+def check_namespace(cluster: Cluster) -> None:
+    """Raises ClusterError when it is not there. An account that may not look is not told."""
+    with suppress(AuthError):
+        if cluster.get("namespaces", cluster.namespace) is None:
+            raise no_namespace(cluster.namespace, cluster.server)
 
 
 def wait_until_running(cluster: Cluster, name: str, tell: Tell, patience: float) -> Box:
@@ -102,8 +127,9 @@ def host_key(cluster: Cluster, name: str) -> str:
 
 
 def says(cluster: Cluster, name: str) -> str:
-    """The last that it said of itself; empty when it said nothing."""
-    return next((line for line in reversed(_log(cluster, name)) if not line.startswith(contract.HOST_KEY)), "")
+    """The last that it said of itself, without the time; empty when it said nothing."""
+    line = next((line for line in reversed(_log(cluster, name)) if not line.startswith(contract.HOST_KEY)), "")
+    return _TIME.sub("", line)
 
 
 def _log(cluster: Cluster, name: str) -> list[str]:

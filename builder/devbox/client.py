@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -16,6 +17,8 @@ from builder.files import write_whole
 
 _ALIAS = "devbox-{name}"
 _INCLUDE = "Include {path}"
+_START = "import sys; sys.path[:] = filter(None, sys.path); from builder.cli import main; main()"
+"""Not `-m builder`, which would execute what modules the directory has that ssh is started from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,14 @@ def alias_of(name: str) -> str:
 
 def proxy_command(name: str, namespace: str, context: str, environ: Mapping[str, str]) -> list[str]:
     """What ssh starts to reach the box: this very tool, wherever it is started from."""
-    kubeconfig = [f"KUBECONFIG={environ['KUBECONFIG']}"] if environ.get("KUBECONFIG") else []
+    kubeconfig = [f"KUBECONFIG={_absolute(environ['KUBECONFIG'])}"] if environ.get("KUBECONFIG") else []
     where = ["--namespace", namespace, *(["--context", context] if context else [])]
-    return [*(["env", *kubeconfig] if kubeconfig else []), sys.executable, "-m", "builder", "devbox", "proxy", name, *where]
+    return [*(["env", *kubeconfig] if kubeconfig else []), sys.executable, "-c", _START, "devbox", "proxy", name, *where]
+
+
+def _absolute(kubeconfig: str) -> str:
+    """Each of its files by its whole path."""
+    return os.pathsep.join(str(Path(part).expanduser().absolute()) for part in kubeconfig.split(os.pathsep) if part)
 
 
 def _entry(name: str, proxy: list[str], known: Path, identities: list[Path]) -> str:

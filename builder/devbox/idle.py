@@ -29,6 +29,12 @@ class Idle:
         return self.since + limit - self.looked
 
 
+def in_words(limit: int) -> str:
+    """Seconds as the settings have them: `90s`, `15m`, `4h`, `7d`."""
+    unit, length = next((unit, length) for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if limit % length == 0)
+    return f"{limit // length}{unit}"
+
+
 def processor_seconds() -> float:
     """What all processes of this pod have used so far; 0 where the kernel does not tell."""
     for path, word, unit in _STAT:

@@ -15,7 +15,7 @@ from typing import Any
 
 from builder.data.ledger import now
 from builder.devbox import contract
-from builder.devbox.idle import Idle, processor_seconds
+from builder.devbox.idle import Idle, in_words, processor_seconds
 from builder.devbox.session import serve
 
 _KEPT = Path(contract.HOME) / ".builder-devbox" / "host_key"
@@ -89,11 +89,11 @@ async def _until_idle(connections: set[object], limit: float) -> None:
         if (state == contract.BUSY) != (told == contract.BUSY):
             _say(state)
             told = state
-    _say(f"nobody was here, and nothing worked, for {limit:.0f} s: this box stops; its home stays")
+    _say(f"nobody was here, and nothing worked, for {in_words(round(limit))}: this box stops; its home stays")
 
 
 def _idle_words(limit: float) -> str:
-    return f"{contract.IDLE_SINCE}stops after {limit:.0f} s of it, unless somebody connects, or something works; its home stays"
+    return f"{contract.IDLE_SINCE}stops after {in_words(round(limit))} of it"
 
 
 def _say(text: str) -> None:

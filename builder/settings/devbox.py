@@ -13,7 +13,7 @@ from builder.settings.running import PodSettings
 class DevboxSettings:
     """A machine to work on: a pod of a commit's image, with a home that stays."""
 
-    allow: bool = key(False, "`deploy --bootstrap` gives people leave to make such pods, and to reach them; else an administrator does")
+    allow: bool = key(False, "leave to have them: without it `devbox up` starts none, and `deploy --bootstrap` gives nobody the rights")
     idle: str = key("4h", "it stops after so long without a connection, and without work for a processor", checks.time_limit)
     home: str = key("50Gi", "the size of its home, which stays when it stops")
     storage_class: str = key("", "the storage class of the home; the cluster's default when empty")

@@ -60,12 +60,14 @@ def take_snapshot(git: Git, include: Sequence[str] = (), *, keep: bool = True) -
     """Writes the snapshot commit, and with `keep` a ref to it under `refs/builder/wip/`; ignored files stay out.
 
     Raises UsageError naming untracked files that are over 10 MB or look like secrets, unless a glob of `include` matches them,
+    and globs that match no file,
     and SourceError in a bare repository, before the first commit, in the middle of a merge, or with changes inside a submodule.
     """
     if git.top is None:
         raise SourceError(f"{git.git_dir} is bare: it has no working tree", "name a commit with --commit")
     head = git.resolve("HEAD")
     changed, new = _changes(git)
+    _refuse_nothing(git, git.top, new, include)
     _refuse_suspects(git.top, new, include)
     branch = git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).text.strip()
     if not changed and not new:
@@ -110,6 +112,15 @@ def _status(git: Git) -> str:
 def _refuse_dirty_submodule(state: str, path: str) -> None:
     if state.startswith("S") and state[2:] != "..":
         raise SourceError(f"submodule {path} has changes of its own, which no commit holds", f"commit them inside {path}, or undo them")
+
+
+def _refuse_nothing(git: Git, top: Path, new: Sequence[str], include: Sequence[str]) -> None:
+    """A glob that names no file is mistyped. One of a file that has been committed since may stay."""
+    unknown = [glob for glob in include if not (top / glob).exists() and not any(fnmatch(path, glob) for path in new)]
+    tracked = git.run("ls-files", "-z").text.split("\0") if unknown else []
+    for glob in unknown:
+        if not any(fnmatch(path, glob) for path in tracked if path):
+            raise UsageError(f"--include {glob}: there is no such file in {top}", "paths and globs start at the top of the repository")
 
 
 def _refuse_suspects(top: Path, new: Sequence[str], include: Sequence[str]) -> None:

@@ -87,6 +87,8 @@ def test_a_box_is_the_image_of_a_commit_and_its_home_stays(boxes: Team) -> None:
     forward_a_port(team)
     assert ssh(team, "exit 7").returncode == 7
     assert team.run("devbox", "ssh", BOX, "--", "echo", "from", "builder").stdout == "from builder\n"
+    assert team.run("devbox", "ssh", BOX, "--", "sh", "-c", "exit 7").returncode == 7
+    assert team.run("devbox", "ssh", "--", "echo", "mine", LOGNAME=BOX).stdout == "mine\n", "the box of whoever names none"
 
     (listed,) = team.json("devbox", "ls")
     assert (listed["name"], listed["state"], listed["commit"]) == (BOX, "running", team.git("rev-parse", "HEAD"))

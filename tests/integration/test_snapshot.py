@@ -190,6 +190,13 @@ def test_include_lets_them_in_and_only_those_that_match(tree: Path) -> None:
     assert snapshot(tree, "*.pem").new == 2
 
 
+@pytest.mark.parametrize("glob", ["nope", "*.nope"])
+def test_include_of_nothing_is_mistyped(tree: Path, glob: str) -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        snapshot(tree, glob)
+    assert snapshot(tree, "a.py", "*.py", "sub").new == 0
+
+
 def test_tracked_and_ignored_ones_are_nobodys_business(repository: Repository, tree: Path) -> None:
     repository.commit({"tracked.pem": b"1"})
     repository.check_out()

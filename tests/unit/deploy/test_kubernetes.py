@@ -154,6 +154,27 @@ def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         connect("team", "nowhere")
 
 
+@pytest.mark.parametrize("data", [b"{", b"[]", b"word", b"clusters: 3\ncurrent-context: x", b"\xff\xfe\x00", b""])
+def test_a_damaged_kubeconfig_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    (tmp_path / "bad").write_bytes(data)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "bad"))
+    with pytest.raises(ClusterError, match=r"no cluster: .*/bad") as error:
+        connect("team")
+    assert "KUBECONFIG" in error.value.hint
+
+
+def test_a_kubeconfig_that_is_a_directory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path))
+    with pytest.raises(ClusterError, match=f"no cluster: .*{tmp_path.name}"):
+        connect("team")
+
+
+def test_a_namespace_that_is_not_there(cluster: KubernetesCluster, server: Server) -> None:
+    server.answers = [(404, {"message": 'namespaces "team" not found'})]
+    with pytest.raises(ClusterError, match="there is no namespace team at"):
+        cluster.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "x"}})
+
+
 def test_a_list_comes_in_pieces(cluster: KubernetesCluster, server: Server) -> None:
     server.answers = [(200, {"metadata": {"continue": "m/ore"}, "items": [{"n": 1}]}), (200, {"items": [{"n": 2}]})]
     assert [found["n"] for found in cluster.list("pods", {"app": "x", "b": ""})] == [1, 2]

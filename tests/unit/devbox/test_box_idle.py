@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.devbox import idle
-from builder.devbox.idle import Idle, processor_seconds
+from builder.devbox.idle import Idle, in_words, processor_seconds
 
 LOOKS = st.lists(st.tuples(st.floats(1, 100), st.integers(0, 2), st.floats(0, 3)), max_size=30)
 
@@ -43,3 +43,8 @@ def test_processor_seconds_of_both_kinds_of_cgroups(tmp_path: Path, monkeypatch:
     assert processor_seconds() == 2.5
     new.write_text("usage_usec 1500000\nuser_usec 1000000\n")
     assert processor_seconds() == 1.5
+
+
+@pytest.mark.parametrize(("limit", "words"), [(15, "15s"), (90, "90s"), (5400, "90m"), (14400, "4h"), (604800, "7d")])
+def test_a_limit_in_the_words_of_the_settings(limit: int, words: str) -> None:
+    assert in_words(limit) == words
