@@ -23,6 +23,7 @@ from typing import BinaryIO
 from builder.data.threads import in_threads
 from builder.errors import LaunchError
 from builder.launch.slurm.bastion import Bastion
+from builder.launch.slurm.folders import SHARED
 from builder.launch.slurm.staging import add_bytes, checked, owned_by_nobody
 
 CODE = "code"
@@ -35,10 +36,8 @@ _CHUNK = 1 << 20
 
 # Whatever the other side lacks of the layers named on stdin; nothing more of a tree that is there. What is there is marked as used, as far
 # as it is ours to mark: what somebody else brought serves all the same.
-# Who may write to the root may write there.
-_ASK = """for folder in {code} {code}/layers; do
-  [ -d "$folder" ] || {{ mkdir -p "$folder" && chmod --reference="$folder/.." "$folder" 2>/dev/null; }}
-done
+_ASK = """{shared}
+shared {code} && shared {code}/layers
 cd {code}/layers && cd .. || exit
 [ ! -d {tree} ] || {{ touch {tree} 2>/dev/null; echo there; exit; }}
 used=
@@ -96,7 +95,7 @@ def bring_code(bastion: Bastion, tree: Tree, folder: str = CODE) -> Brought:
     name, layers = tree.name, tree.layers
     code = f"{bastion.settings.root}/{folder}"
     places = {"code": shlex.quote(code), "tree": name}
-    asked = bastion.ask(_ASK.format(**places), "".join(f"{layer.digest}\n" for layer in layers).encode() or b"\n")
+    asked = bastion.ask(_ASK.format(**places, shared=SHARED), "".join(f"{layer.digest}\n" for layer in layers).encode() or b"\n")
     checked(bastion, asked, code)
     lacking = asked.text.split()
     if lacking == ["there"]:

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from builder.launch.slurm.folders import SHARED
 from builder.model.reference import Reference
 
 JOB, TOOL, CREDENTIALS = "/builder-job", "/builder-tool", "/builder-credentials"
@@ -89,12 +90,13 @@ _CHARLIECLOUD = Way(
 
 WAYS = {"pyxis": _PYXIS, "apptainer": _APPTAINER, "charliecloud": _CHARLIECLOUD}
 
-# Who may write to the root may write there. A job that died in the middle left something aside; where locks do not work, or the lock is
+# A job that died in the middle left something aside; where locks do not work, or the lock is
 # another user's, two may pull at once, and either's counts.
-_FETCH = """export USER="${{USER:-$(id -un)}}"
+_FETCH = """{shared}
+export USER="${{USER:-$(id -un)}}"
 image={image}
 if [ ! -e "$image" ]; then
-  [ -d "${{image%/*}}" ] || {{ mkdir -p "${{image%/*}}" && chmod --reference={root} "${{image%/*}}"; }} 2>/dev/null
+  shared "${{image%/*}}"
   exec 9>>"$image.lock" && flock 9 && rm -rf "$image".new.*
   if [ ! -e "$image" ]; then
     new=$image.new.$SLURM_JOB_ID
@@ -111,7 +113,7 @@ def fetch(way: Way, root: str, reference: str, workdir: str) -> str:
     """Shell lines after which `$image` is there; they end the job as `image` where it cannot be had."""
     names = {"reference": shlex.quote(docker_name(reference)), "enroot": shlex.quote(enroot_name(reference))}
     places = {"workdir": shlex.quote(workdir), "job": JOB, "tool": TOOL, "credentials": CREDENTIALS}
-    return _FETCH.format(root=shlex.quote(root), image=shlex.quote(way.image(root, reference)), pull=way.pull.format(**names, **places))
+    return _FETCH.format(shared=SHARED, image=shlex.quote(way.image(root, reference)), pull=way.pull.format(**names, **places))
 
 
 def docker_name(reference: str) -> str:

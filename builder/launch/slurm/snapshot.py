@@ -13,14 +13,15 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
+from builder.launch.slurm.folders import SHARED
 from builder.launch.slurm.states import SEPARATOR, SQUEUE, JobState, parse_squeue
 
 _FOLDER = "queue"
 _SLOWEST = 30  # seconds: a controller that hangs is one that does not answer
 _PLACES = "%i|%P|%r"
 
-_LOOK = f"""
-cd "$1" 2>/dev/null || {{ mkdir -p "$1" && chmod --reference="$1/.." "$1" && cd "$1"; }} || exit 1
+_LOOK = f"""{SHARED}
+cd "$1" 2>/dev/null || {{ shared "$1" && cd "$1"; }} || exit 1
 me=$UID; printf -v now '%(%s)T' -1
 old() {{
     local t=0

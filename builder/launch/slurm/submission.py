@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from builder.launch.slurm.bastion import Said
+from builder.launch.slurm.folders import SHARED
 
 CODE_MISSING, TAKEN, DOUBTFUL = 91, 92, 93
 """How the command ends when the commit's files are not there yet, when the job was submitted before, and when it may have been."""
@@ -19,10 +20,10 @@ CODE_MISSING, TAKEN, DOUBTFUL = 91, 92, 93
 _PATIENCE = 60  # seconds that sbatch has, and that others wait for it
 _LATE = (124, 137)  # timeout(1)
 
-_BEGIN = """
+_BEGIN = """{shared}
 [ -d "$1" ] || exit {missing}
 touch "$1" 2>/dev/null
-[ -d "$2" ] || {{ mkdir -p "$2" && chmod --reference="$2/.." "$2"; }} 2>/dev/null
+shared "$2"
 if [ ! -d "$3" ]; then
     aside=$3.$4.$$
     mkdir -p "$aside" && tar -x -C "$aside" || exit 1
@@ -61,7 +62,7 @@ def begin(code: str, directory: str, suffix: str, sbatch: Sequence[str], *, agai
     """The remote command. `code` and `directory` are the commit's files and the job's own on the cluster; `again` submits what may have
     been submitted before, and is not there.
     """
-    text = _BEGIN.format(missing=CODE_MISSING, taken=TAKEN, doubtful=DOUBTFUL, patience=_PATIENCE)
+    text = _BEGIN.format(shared=SHARED, missing=CODE_MISSING, taken=TAKEN, doubtful=DOUBTFUL, patience=_PATIENCE)
     runs = str(PurePosixPath(directory).parent.parent)
     return shlex.join(["bash", "-c", text, "begin", code, runs, directory, suffix, "1" if again else "", *sbatch])
 
