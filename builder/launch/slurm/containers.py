@@ -90,8 +90,8 @@ _CHARLIECLOUD = Way(
 
 WAYS = {"pyxis": _PYXIS, "apptainer": _APPTAINER, "charliecloud": _CHARLIECLOUD}
 
-# A job that died in the middle left something aside; where locks do not work, or the lock is
-# another user's, two may pull at once, and either's counts.
+# A job that died in the middle left something aside; where locks do not work, or the lock is another user's, two may pull at once, and
+# either's counts.
 _FETCH = """{shared}
 export USER="${{USER:-$(id -un)}}"
 image={image}

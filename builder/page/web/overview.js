@@ -159,7 +159,7 @@ function sizes() {
   const saved = alone ? Math.round(1000 * (1 - stored / alone)) / 10 : 0;
   const legend = parts.map(([name, size, kind]) => [h("span", { class: `key ${kind}` }, `${name} ${bytes(size)}`), " "]);
   const made = commits.filter((commit) => commit.image);
-  const first = made.pop().image.new;
+  const first = made.pop(); // which has all that the others build on
   const middle = made.map((commit) => commit.image.new).sort((a, b) => a - b)[Math.floor(made.length / 2)];
   const more = tagged > images ? ` The store has images of ${counted(tagged, "commit")} altogether.` : "";
   return section(
@@ -182,7 +182,7 @@ function sizes() {
         })
       : null,
     made.length > 1
-      ? h("p", { class: "note" }, `What each commit's image added to the store; the first, with ${bytes(first)}, is not in the line.`)
+      ? h("p", { class: "note" }, `What each commit's image added to the store; the first, with ${bytes(first.image.new)}, is not in the line.`)
       : null,
   );
 }
